@@ -1,0 +1,226 @@
+"""What one record, and one data set directory, hold: the contract between the rooms.
+
+A data set directory `<data_dir>/<name>/<config>/1.0.0/` (name: `ilsvrc2012`, ...) is a valid
+TensorFlow Datasets directory, so `tfds.builder_from_directory` reads it without this module. It
+holds:
+
+- `<name>-<split>.tfrecord-00000-of-00128`: shards of `tf.train.Example`, splits `train` and
+  `validation`, with the features named below;
+- `features.json`, `dataset_info.json`, `label.labels.txt`: TensorFlow Datasets' metadata
+  (`dataset_info.json` is written last: without it the directory is unfinished);
+- `manifest.json` (`Manifest`) and `statistics.npz` (`Statistics`).
+
+Labels are 0..N-1 in the sorted order of the WNIDs. That order is hashed (`label_order_hash`), and
+the hash goes into every checkpoint and export, because a net that is scored in another order
+scores nothing and says nothing.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from data_prep.commandline import UserError
+
+VERSION = "1.0.0"
+TRAIN = "train"
+VALIDATION = "validation"
+SPLITS = (TRAIN, VALIDATION)
+
+# Features of one record.
+IMAGE = "image"  # bytes: JPEG (or raw pixels, by ImageSettings.encoding), RGB
+LABEL = "label"  # int64: 0..N-1
+FILE_NAME = "file_name"  # bytes: the source's file name, e.g. n01440764_10026.JPEG
+HEIGHT = "height"  # int64: pixels, of the stored image
+WIDTH = "width"  # int64: pixels, of the stored image
+
+MANIFEST_FILE = "manifest.json"
+STATISTICS_FILE = "statistics.npz"
+DATASET_INFO_FILE = "dataset_info.json"
+
+GEOMETRIES = ("short_side", "square_crop", "warp", "longest_side", "none")
+ENCODINGS = ("jpeg", "raw")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSettings:
+    """How every image of a data set was made: what the bytes of a shard depend on.
+
+    Attributes:
+        geometry: one of GEOMETRIES. `short_side`: the shorter side becomes `size` pixels, the
+            aspect ratio is kept. `square_crop`: that, then the central square. `warp`: both sides
+            become `size`. `longest_side`: the longer side is at most `size`. `none`: as it is.
+        size: pixels.
+        encoding: one of ENCODINGS.
+        quality: JPEG quality, 1 to 100.
+        chroma: JPEG chroma subsampling, `420` or `444`.
+        exif: whether the EXIF orientation is honoured (ILSVRC's own convention ignores it).
+        repair: whether a truncated JPEG is stored with its missing part gray (else rejected).
+    """
+
+    geometry: str = "short_side"
+    size: int = 256
+    encoding: str = "jpeg"
+    quality: int = 90
+    chroma: str = "420"
+    exif: bool = False
+    repair: bool = False
+
+    def config_name(self) -> str:
+        """The data set's config in TensorFlow Datasets' sense, e.g. `short_side_256_jpeg_q90`."""
+        size = "" if self.geometry == "none" else f"_{self.size}"
+        encoding = f"jpeg_q{self.quality}" if self.encoding == "jpeg" else self.encoding
+        extras = ("_444" if self.chroma == "444" else "") + ("_exif" if self.exif else "")
+        return f"{self.geometry}{size}_{encoding}{extras}" + ("_repair" if self.repair else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One finished shard file of a split."""
+
+    file: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a data set directory was made from, and what is in it.
+
+    Attributes:
+        name: the data set's name in TensorFlow Datasets' sense, e.g. `ilsvrc2012`.
+        source: layout, fingerprint and description of the source.
+        generated: whether the images are the embedded sample's, not photographs.
+        settings: how every image was made.
+        seed: of the global shuffle.
+        wnids: the classes in label order.
+        words: each class's words, in label order.
+        label_order: `label_order_hash(wnids)`.
+        shards: per split, in order.
+        rejected: one dict {split, name, reason} for each image of the source that is in no shard.
+    """
+
+    name: str
+    source: dict[str, Any]
+    generated: bool
+    settings: ImageSettings
+    seed: int
+    wnids: tuple[str, ...]
+    words: tuple[str, ...]
+    label_order: str
+    shards: dict[str, tuple[Shard, ...]]
+    rejected: tuple[dict[str, str], ...]
+
+    @property
+    def num_classes(self) -> int:
+        """How many labels there are."""
+        return len(self.wnids)
+
+    def num_records(self, split: str) -> int:
+        """How many records the split's shards hold."""
+        return sum(shard.records for shard in self.shards[split])
+
+    def to_json(self) -> str:
+        """The manifest file's text: deterministic, one line per entry of a list."""
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> "Manifest":
+        """Reads `manifest.json`. Raises UserError where it is missing or unreadable."""
+        path = epath.Path(directory) / MANIFEST_FILE
+        try:
+            values = json.loads(path.read_text())
+            values["settings"] = ImageSettings(**values["settings"])
+            values["shards"] = {
+                split: tuple(Shard(**shard) for shard in shards)
+                for split, shards in values["shards"].items()
+            }
+            for name in ("wnids", "words", "rejected"):
+                values[name] = tuple(values[name])
+            return cls(**values)
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing: build the data set again") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path} is not a manifest of this version ({error})") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """Statistics of the train split's pixels, in levels 0..255, RGB, float64.
+
+    Attributes:
+        channel_mean: [3], over all pixels of all images (each pixel weighs the same).
+        channel_std: [3], likewise.
+        eigenvalues: [3], of the RGB covariance, in levels squared, descending: the principal
+            components of AlexNet's colour augmentation (Krizhevsky et al. 2012, section 4.1).
+        eigenvectors: [3, 3], columns are the unit eigenvectors, rows R, G, B.
+        mean_image: [size, size, 3], the mean of the central squares, or None where the geometry
+            does not give every image one of the same size.
+    """
+
+    channel_mean: np.ndarray
+    channel_std: np.ndarray
+    eigenvalues: np.ndarray
+    eigenvectors: np.ndarray
+    mean_image: np.ndarray | None
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> "Statistics":
+        """Reads `statistics.npz`. Raises UserError where it is missing or unreadable."""
+        path = epath.Path(directory) / STATISTICS_FILE
+        try:
+            with np.load(path) as arrays:
+                mean_image = arrays.get("mean_image")
+                return cls(
+                    channel_mean=arrays["channel_mean"],
+                    channel_std=arrays["channel_std"],
+                    eigenvalues=arrays["eigenvalues"],
+                    eigenvectors=arrays["eigenvectors"],
+                    mean_image=mean_image,
+                )
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing: build the data set again") from None
+        except (ValueError, KeyError, OSError) as error:
+            raise UserError(f"{path} cannot be read ({error})") from None
+
+
+def label_order_hash(wnids: Sequence[str]) -> str:
+    """The SHA-256 of the WNIDs in label order, as hex digits."""
+    return hashlib.sha256("\n".join(wnids).encode()).hexdigest()
+
+
+def shard_file(name: str, split: str, index: int, count: int) -> str:
+    """A shard's file name, as TensorFlow Datasets has it."""
+    return f"{name}-{split}.tfrecord-{index:05d}-of-{count:05d}"
+
+
+def find_dataset(data_dir: str | os.PathLike[str]) -> epath.Path:
+    """The finished data set directory that `data_dir` is, or the only one that it holds.
+
+    Raises UserError where there is none, an unfinished one only, or several to choose from.
+    """
+    root = epath.Path(data_dir)
+    if not root.is_dir():
+        raise UserError(f"--data_dir={root} is not a directory: build it (build_tfrecords.py)")
+    if (root / DATASET_INFO_FILE).is_file():
+        return root
+    found = [
+        path.parent
+        for depth in range(1, 4)
+        for path in sorted(root.glob("*/" * depth + DATASET_INFO_FILE))
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(str(path) for path in found)
+        raise UserError(f"--data_dir={root} holds {len(found)} data sets ({listed}): name one")
+    raise UserError(
+        f"--data_dir={root} holds no finished data set (no {DATASET_INFO_FILE}): "
+        "run data_prep/build_tfrecords.py, which continues where it stopped"
+    )

@@ -1,0 +1,1 @@
+"""The input pipeline: from TFRecord shards to batches on the devices, by tf.data."""
