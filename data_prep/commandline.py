@@ -57,7 +57,7 @@ def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
         kind: Any = _plain_type(hints[field.name])
-        if dataclasses.is_dataclass(kind):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             define_flags(kind, flag_values)
             continue
         common = {
@@ -93,7 +93,7 @@ def config_from_flags(
     values: dict[str, Any] = {}
     for field in dataclasses.fields(config_class):  # type: ignore[arg-type]
         kind: Any = _plain_type(hints[field.name])
-        if dataclasses.is_dataclass(kind):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             values[field.name] = config_from_flags(kind, flag_values)
             continue
         value: Any = flag_values[field.name].value

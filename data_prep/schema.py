@@ -17,8 +17,10 @@ scores nothing and says nothing.
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,6 +101,7 @@ class Manifest:
         generated: whether the images are the embedded sample's, not photographs.
         settings: how every image was made.
         seed: of the global shuffle.
+        selection: which images of the source were asked for: {splits, classes, max_per_class}.
         wnids: the classes in label order.
         words: each class's words, in label order.
         label_order: `label_order_hash(wnids)`.
@@ -116,6 +119,7 @@ class Manifest:
     label_order: str
     shards: dict[str, tuple[Shard, ...]]
     rejected: tuple[dict[str, str], ...]
+    selection: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -162,6 +166,9 @@ class Statistics:
         eigenvectors: [3, 3], columns are the unit eigenvectors, rows R, G, B.
         mean_image: [size, size, 3], the mean of the central squares, or None where the geometry
             does not give every image one of the same size.
+        class_counts: int64 [N], images of each label.
+        sizes: int64 [K, 2], the (height, width) that occur, sorted.
+        size_counts: int64 [K], images of each of these sizes.
     """
 
     channel_mean: np.ndarray
@@ -169,24 +176,25 @@ class Statistics:
     eigenvalues: np.ndarray
     eigenvectors: np.ndarray
     mean_image: np.ndarray | None
+    class_counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    sizes: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    size_counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """What `statistics.npz` holds: the attributes by name, without those that are None."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> "Statistics":
         """Reads `statistics.npz`. Raises UserError where it is missing or unreadable."""
         path = epath.Path(directory) / STATISTICS_FILE
         try:
-            with np.load(path) as arrays:
-                mean_image = arrays.get("mean_image")
-                return cls(
-                    channel_mean=arrays["channel_mean"],
-                    channel_std=arrays["channel_std"],
-                    eigenvalues=arrays["eigenvalues"],
-                    eigenvectors=arrays["eigenvectors"],
-                    mean_image=mean_image,
-                )
+            with np.load(io.BytesIO(path.read_bytes())) as arrays:
+                return cls(**{"mean_image": None, **arrays})
         except FileNotFoundError:
             raise UserError(f"{path} is missing: build the data set again") from None
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} cannot be read ({error})") from None
 
 

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -23,3 +25,43 @@ def sample_dir() -> pathlib.Path:
             pytest.fail(message)
         pytest.skip(message)
     return directory
+
+
+def run_command(script: str, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Runs one of the workspace's commands in a process of its own, from the project's root.
+
+    Asserts its exit code, showing what it printed if another came.
+    """
+    done = subprocess.run(
+        [sys.executable, script, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == code, f"{script} {arguments}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def assert_one_line_error(done: subprocess.CompletedProcess[str], *says: str) -> None:
+    """Asserts that a command failed with a single line on stderr that contains all of `says`."""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    for text in says:
+        assert text in done.stderr, done.stderr
+
+
+@pytest.fixture(scope="session")
+def real_data(sample_dir, tmp_path_factory) -> pathlib.Path:
+    """The data set that build_tfrecords.py makes of the real photographs, with its defaults."""
+    data_dir = tmp_path_factory.mktemp("real_data")
+    run_command(
+        "data_prep/build_tfrecords.py",
+        f"--source={sample_dir / 'ilsvrc2012_sample'}",
+        f"--data_dir={data_dir}",
+    )
+    return data_dir
+
+
+@pytest.fixture(scope="session")
+def generated_data(tmp_path_factory) -> pathlib.Path:
+    """The data set that build_tfrecords.py makes of the embedded sample."""
+    data_dir = tmp_path_factory.mktemp("generated_data")
+    run_command("data_prep/build_tfrecords.py", f"--data_dir={data_dir}")
+    return data_dir

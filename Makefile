@@ -1,0 +1,69 @@
+# make demo   sets up, prepares the embedded sample, trains, evaluates, draws: about 6 minutes
+# make test   sets up and runs every test
+# make lint   sets up and runs the linter, the formatter's check and the type checker
+# make bench  sets up and measures speed beside the peers
+# make setup  sets up alone
+#
+# Each sets up its own .venv on a fresh machine; what is set up already is not set up again.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# The GPU extra where there is an NVIDIA driver that answers.
+GPU := $(if $(shell nvidia-smi -L 2>/dev/null),gpu)
+DEMO := demo
+
+.PHONY: demo test lint bench setup clean
+
+setup: $(VENV)/.setup
+test lint: $(VENV)/.setup_test
+bench: $(VENV)/.setup_bench
+
+$(VENV)/.python:
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 13) else f"error: Python {v.major}.{v.minor} found, 3.11 or 3.12 wanted: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# $(call install,EXTRAS): the project, editable, with the extras named, separated by spaces
+empty :=
+comma := ,
+space := $(empty) $(empty)
+extras = $(subst $(space),$(comma),$(strip $(GPU) $(1)))
+install = $(BIN)/pip install --quiet --disable-pip-version-check --editable '.$(if $(extras),[$(extras)])'
+
+$(VENV)/.setup: $(VENV)/.python setup.cfg
+	$(call install,)
+	touch $@
+$(VENV)/.setup_test: $(VENV)/.python setup.cfg
+	$(call install,test beam)
+	touch $@ $(VENV)/.setup
+$(VENV)/.setup_bench: $(VENV)/.python setup.cfg
+	$(call install,bench)
+	touch $@ $(VENV)/.setup
+
+demo: setup
+	$(BIN)/python data_prep/build_tfrecords.py --data_dir=$(DEMO)/data
+	$(BIN)/python pipelines/preview.py --flagfile=flags/demo.cfg --data_dir=$(DEMO)/data \
+	    --output=$(DEMO)/contact_sheet.png
+	$(BIN)/python trainers/train.py --flagfile=flags/demo.cfg --data_dir=$(DEMO)/data \
+	    --runs_dir=$(DEMO)/runs
+	$(BIN)/python trainers/evaluate.py --run=$(DEMO)/runs/demo
+	$(BIN)/python trainers/train.py --flagfile=flags/demo_alexnet.cfg --data_dir=$(DEMO)/data \
+	    --runs_dir=$(DEMO)/runs
+	@echo
+	@echo 'The chain ran from generated images to a trained and evaluated net:'
+	@echo "  shards         $$(ls -d $(DEMO)/data/*/*/1.0.0)"
+	@echo "  run folders    $$(ls -dt $(DEMO)/runs/demo/* | head -1), $$(ls -dt $(DEMO)/runs/demo_alexnet/* | head -1)"
+	@echo "  curve          $$(ls -t $(DEMO)/runs/demo/*/curves.png | head -1)"
+	@echo '  contact sheet  $(DEMO)/contact_sheet.png'
+
+test:
+	$(BIN)/python -m pytest
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(DEMO)

@@ -1,0 +1,119 @@
+"""The flags of this room's commands, as frozen dataclasses."""
+
+import dataclasses
+import os
+import pathlib
+
+from data_prep.commandline import UserError, flag
+from data_prep.schema import ENCODINGS, GEOMETRIES, SPLITS, ImageSettings
+
+LAYOUT_NAMES = ("auto", "tars")
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceConfig:
+    """Where the images come from."""
+
+    source: str = flag("", "directory or file of the source; empty: the embedded generated sample")
+    layout: str = flag("auto", "how the source is laid out", choices=LAYOUT_NAMES)
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildConfig:
+    """The flags of build_tfrecords.py."""
+
+    where: SourceConfig = dataclasses.field(default_factory=SourceConfig)
+    data_dir: str = flag("data", "where the data set directory goes: <data_dir>/<name>/<config>/")
+    split: str = flag("all", "which split to build", choices=("all", *SPLITS))
+    geometry: str = flag(
+        "short_side",
+        "short_side: the shorter side becomes --size; square_crop: then the central square; warp: "
+        "both sides become --size; longest_side: the longer side is at most --size; none",
+        choices=GEOMETRIES,
+    )
+    size: int = flag(256, "pixels, see --geometry")
+    encoding: str = flag("jpeg", "how pixels are stored", choices=ENCODINGS)
+    quality: int = flag(90, "JPEG quality, 1 to 100")
+    chroma: str = flag("420", "JPEG chroma subsampling", choices=("420", "444"))
+    exif: bool = flag(False, "honour the EXIF orientation (ILSVRC's convention ignores it)")
+    truncated: str = flag(
+        "reject",
+        "truncated images: reject them, or repair (store them with the missing part gray)",
+        choices=("reject", "repair"),
+    )
+    train_shards: int = flag(0, "train shards; 0: as many as make about --shard_megabytes each")
+    val_shards: int = flag(0, "validation shards; 0: as for --train_shards")
+    shard_megabytes: int = flag(128, "target size of a shard, in 10^6 bytes")
+    classes: str = flag(
+        "", "subset: WNIDs separated by commas, how many (the first ones), or a file of WNIDs"
+    )
+    max_per_class: int = flag(0, "subset: images of each class in each split; 0: all")
+    max_rejected: float = flag(0.001, "fraction of unreadable images that stops the job")
+    seed: int = flag(0, "of the global shuffle")
+    engine: str = flag("local", "what runs the shard tasks", choices=("local", "beam"))
+    beam_options: str = flag("", "Apache Beam pipeline options, as on its command line")
+    workers: int = flag(0, "threads of the local engine; 0: one per core")
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("size", 1, 65500),
+            ("quality", 1, 100),
+            ("max_rejected", 0, 1),
+            ("shard_megabytes", 1, 10**6),
+            ("train_shards", 0, 10**5 - 1),
+            ("val_shards", 0, 10**5 - 1),
+            ("max_per_class", 0, 10**9),
+            ("workers", 0, 4096),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UserError(f"--{name}={value} is not within {low} and {high}")
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits to build."""
+        return SPLITS if self.split == "all" else (self.split,)
+
+    @property
+    def threads(self) -> int:
+        """How many threads the local engine takes."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    def image_settings(self) -> ImageSettings:
+        """How every image is made."""
+        return ImageSettings(
+            geometry=self.geometry,
+            size=self.size,
+            encoding=self.encoding,
+            quality=self.quality,
+            chroma=self.chroma,
+            exif=self.exif,
+            repair=self.truncated == "repair",
+        )
+
+
+def chosen_classes(text: str, wnids: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What `--classes` names, in label order; None for all of them.
+
+    Args:
+        text: WNIDs separated by commas, a number, or a file of WNIDs.
+        wnids: the source's classes in label order.
+
+    Raises:
+        UserError: it names what the source has not.
+    """
+    if not text:
+        return None
+    if text.isdigit():
+        if not 1 <= int(text) <= len(wnids):
+            raise UserError(f"--classes={text}: the source has {len(wnids)} classes")
+        return wnids[: int(text)]
+    names = pathlib.Path(text).read_text() if pathlib.Path(text).is_file() else text
+    named = set(names.replace(",", " ").split())
+    unknown = sorted(named - set(wnids))
+    if unknown:
+        raise UserError(
+            f"--classes names {unknown[0]}, which is neither a class of the source (such as "
+            f"{wnids[0]}) nor a file"
+        )
+    return tuple(wnid for wnid in wnids if wnid in named)

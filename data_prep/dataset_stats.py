@@ -1,0 +1,135 @@
+"""Statistics of the training images: exact sums, merged from any parts in any order.
+
+Every sum is an integer, so the result depends neither on the order of the images nor on how they
+were shared out among workers, machines or interrupted runs.
+
+The sums are over the pixels that the JPEG encoder was given. Decoding every stored JPEG again
+would take a quarter more time, and changes the channel means and deviations by less than 0.2
+levels (measured on photographs at quality 90).
+"""
+
+import dataclasses
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from data_prep.schema import Statistics
+
+# A product of two centred levels is at most 2^14, so 2^10 of them add up exactly in float32.
+_CENTRE = 128
+_ROWS = 1024
+_PIXELS_IN_ROW = 4  # several pixels a row make the product wide enough to be worth BLAS's while
+_CHANNELS = 3
+_COLUMNS = _PIXELS_IN_ROW * _CHANNELS
+
+
+@dataclasses.dataclass
+class PixelSums:
+    """Running sums over images.
+
+    Attributes:
+        side: of the mean image in pixels, or 0 for none.
+        images: how many images were added.
+        pixels: how many pixels they have.
+        sums: int64 [3], of the levels minus 128.
+        products: int64 [3, 3], of their products.
+        image_sum: int64 [side, side, 3], of the central squares.
+        labels: how many images each label has.
+        sizes: how many images each (height, width) has.
+    """
+
+    side: int = 0
+    images: int = 0
+    pixels: int = 0
+    sums: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3, np.int64))
+    products: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((3, 3), np.int64))
+    image_sum: np.ndarray = dataclasses.field(init=False)
+    labels: Counter[int] = dataclasses.field(default_factory=Counter)
+    sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.image_sum = np.zeros((self.side, self.side, 3), np.int64)
+
+    def add(self, image: np.ndarray, label: int) -> None:
+        """Adds one image, uint8 [h, w, 3] (h and w at least `side`)."""
+        height, width, _ = image.shape
+        self.images += 1
+        self.pixels += height * width
+        sums, products = _sums_and_products(image)
+        self.sums += sums
+        self.products += products
+        top, left = (height - self.side) // 2, (width - self.side) // 2
+        if self.side:
+            self.image_sum += image[top : top + self.side, left : left + self.side]
+        self.labels[label] += 1
+        self.sizes[height, width] += 1
+
+    def merge(self, other: "PixelSums") -> None:
+        """Adds what another has added up."""
+        self.images += other.images
+        self.pixels += other.pixels
+        self.sums += other.sums
+        self.products += other.products
+        self.image_sum += other.image_sum
+        self.labels.update(other.labels)
+        self.sizes.update(other.sizes)
+
+    def statistics(self, num_classes: int) -> Statistics:
+        """The statistics of what was added; of nothing, zeros."""
+        count = max(self.pixels, 1)
+        mean = self.sums / count
+        covariance = self.products / count - np.outer(mean, mean)
+        values, vectors = np.linalg.eigh(covariance)
+        # eigh leaves each sign open; the first row is made positive so that it is always the same.
+        vectors = vectors[:, ::-1] * np.where(vectors[0, ::-1] < 0, -1, 1)
+        sizes = sorted(self.sizes.items())
+        return Statistics(
+            channel_mean=mean + _CENTRE,
+            channel_std=np.sqrt(np.diag(covariance)),
+            eigenvalues=values[::-1],
+            eigenvectors=vectors,
+            mean_image=self.image_sum / max(self.images, 1) if self.side else None,
+            class_counts=np.array([self.labels[label] for label in range(num_classes)], np.int64),
+            sizes=np.array([size for size, _ in sizes], np.int64).reshape(-1, 2),
+            size_counts=np.array([count for _, count in sizes], np.int64),
+        )
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """As arrays for an .npz file."""
+        return {
+            "counts": np.array([self.side, self.images, self.pixels], np.int64),
+            "sums": self.sums,
+            "products": self.products,
+            "image_sum": self.image_sum,
+            "labels": np.array(sorted(self.labels.items()), np.int64).reshape(-1, 2),
+            "sizes": np.array(
+                [(*size, count) for size, count in sorted(self.sizes.items())], np.int64
+            ).reshape(-1, 3),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Any) -> "PixelSums":
+        """The inverse of `to_arrays`."""
+        side, images, pixels = (int(value) for value in arrays["counts"])
+        result = cls(side, images, pixels, arrays["sums"], arrays["products"])
+        result.image_sum = arrays["image_sum"]
+        result.labels = Counter({int(label): int(count) for label, count in arrays["labels"]})
+        result.sizes = Counter({(int(h), int(w)): int(count) for h, w, count in arrays["sizes"]})
+        return result
+
+
+def _sums_and_products(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Exact int64 sums [3] and products [3, 3] of the centred levels of a uint8 image."""
+    levels = image.reshape(-1)
+    blocks = -(-levels.size // (_ROWS * _COLUMNS))
+    padded = np.zeros(blocks * _ROWS * _COLUMNS, np.float32)
+    np.subtract(levels, np.float32(_CENTRE), out=padded[: levels.size])
+    rows = padded.reshape(blocks, _ROWS, _COLUMNS)
+    products = np.matmul(rows.transpose(0, 2, 1), rows).sum(axis=0, dtype=np.float64)
+    sums = np.matmul(np.ones((1, _ROWS), np.float32), rows).sum(axis=(0, 1), dtype=np.float64)
+    shape = (_PIXELS_IN_ROW, _CHANNELS, _PIXELS_IN_ROW, _CHANNELS)
+    return (
+        sums.reshape(_PIXELS_IN_ROW, _CHANNELS).sum(axis=0).astype(np.int64),
+        np.einsum("pcpd->cd", products.reshape(shape)).astype(np.int64),
+    )

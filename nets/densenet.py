@@ -1,0 +1,99 @@
+"""DenseNet-BC: every layer of a block sees the maps of all layers before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .registry import BatchNorm, Net, PublishedError
+
+if TYPE_CHECKING:
+    from .builder import Builder
+
+PAPER = (
+    "G. Huang, Z. Liu, L. van der Maaten, K. Q. Weinberger: Densely Connected Convolutional "
+    "Networks. CVPR 2017, arXiv:1608.06993"
+)
+GROWTH = 32  # k in table 1
+Blocks = tuple[int, int, int, int]
+
+
+def dense_layer(nn: Builder, x: Any, name: str) -> Any:
+    """BN, ReLU, 1x1 of 4k maps, BN, ReLU, 3x3 of k maps, joined to what came in (section 3)."""
+    y = nn.relu(nn.batch_norm(x, name=f"{name}_bn1"), name=f"{name}_relu1")
+    y = nn.conv(y, 4 * GROWTH, 1, use_bias=False, name=f"{name}_conv1")
+    y = nn.relu(nn.batch_norm(y, name=f"{name}_bn2"), name=f"{name}_relu2")
+    y = nn.conv(y, GROWTH, 3, pad=1, use_bias=False, name=f"{name}_conv2")
+    return nn.concat([x, y], name=name)
+
+
+def transition(nn: Builder, x: Any, name: str) -> Any:
+    """Halves the maps (compression 0.5) and the sides."""
+    x = nn.relu(nn.batch_norm(x, name=f"{name}_bn"), name=f"{name}_relu")
+    x = nn.conv(x, x.shape[-1] // 2, 1, use_bias=False, name=f"{name}_conv")
+    return nn.avg_pool(x, 2, 2, name=name)
+
+
+def densenet(nn: Builder, x: Any, num_classes: int, *, blocks: Blocks) -> Any:
+    """Table 1; initialised as in fb.resnet.torch, on which the authors' code is built."""
+    nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_out", "untruncated_normal"))
+    x = nn.conv_bn_relu(x, 2 * GROWTH, 7, 2, pad=3, name="conv1")  # 112
+    x = nn.max_pool(x, 3, 2, pad=1, name="pool1")  # 56
+    for block, layers in enumerate(blocks, start=1):  # 56, 28, 14, 7
+        for layer in range(1, layers + 1):
+            x = dense_layer(nn, x, f"dense{block}_{layer}")
+        if block < len(blocks):
+            x = transition(nn, x, f"transition{block}")  # 28, 14, 7
+    x = nn.relu(nn.batch_norm(x, name="bn"), name="relu")
+    x = nn.global_avg_pool(x, name="pool")
+    return nn.fc(x, num_classes, name="fc")
+
+
+def _net(name: str, blocks: Blocks, **facts: Any) -> Net:
+    maps = {"conv1_relu": (112, 2 * GROWTH), "pool1": (56, 2 * GROWTH)}
+    side, channels = 56, 2 * GROWTH
+    for block, layers in enumerate(blocks, start=1):
+        channels += layers * GROWTH
+        maps[f"dense{block}_{layers}"] = (side, channels)
+        if block < len(blocks):
+            side, channels = side // 2, channels // 2
+            maps[f"transition{block}"] = (side, channels)
+    return Net(
+        name=name,
+        body=densenet,
+        arguments={"blocks": blocks},
+        paper=PAPER,
+        year=2016,
+        image_size=224,
+        feature_maps=maps,
+        batch_norm=BatchNorm(momentum=0.9, epsilon=1e-5),
+        decay="all",
+        **facts,
+    )
+
+
+NETS = (
+    _net(
+        "densenet121",
+        (6, 12, 24, 16),
+        params=7_978_856,
+        macs=2_834_161_664,
+        errors=(
+            PublishedError(25.0, None, "center crop, the authors' release"),
+            PublishedError(25.57, 8.03, "center crop, torchvision's weights"),
+        ),
+    ),
+    _net(
+        "densenet169",
+        (6, 12, 32, 32),
+        params=14_149_480,
+        macs=3_359_843_328,
+        errors=(PublishedError(23.6, None, "center crop, the authors' release"),),
+    ),
+    _net(
+        "densenet201",
+        (6, 12, 48, 32),
+        params=20_013_928,
+        macs=4_291_365_888,
+        errors=(PublishedError(22.5, None, "center crop, the authors' release"),),
+    ),
+)

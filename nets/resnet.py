@@ -1,0 +1,355 @@
+"""Residual nets whose units end in a sum and a ReLU (the first version of He et al.).
+
+``resnet50`` and deeper are the paper's: a stage's stride is in its first 1x1 convolution; ``_v1_5`` has
+it in the 3x3, as fb.resnet.torch and torchvision. ``resnet18`` and ``resnet34`` have shortcut option B,
+``_a`` and ``_c`` the others of section 4.1. ``resnet10`` and ``resnet18_small`` are ours.
+
+Layer names are those of the authors' Caffe release: res3b_branch2c is the last convolution of the
+second unit of stage 3. ResNeXt and SENet are made of the same units, in files of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal
+
+from .registry import BatchNorm, Net, PublishedError
+
+if TYPE_CHECKING:
+    from .builder import Builder, Pad
+
+PAPER = (
+    "K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition. "
+    "CVPR 2016, arXiv:1512.03385"
+)
+BATCH_NORM = BatchNorm(momentum=0.9, epsilon=1e-5)
+
+Units = tuple[int, int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """What the papers vary in a residual unit.
+
+    Attributes:
+        bottleneck: 1x1, 3x3, 1x1 convolutions (table 1, 50 layers and more), not two of 3x3.
+        shortcut: section 4.1: A pads with zeros, B projects where sizes change, C projects always.
+        stride_in_3x3: whether a bottleneck's stride is in its 3x3 and not in its first 1x1.
+        groups: of the 3x3 convolution (ResNeXt's cardinality).
+        group_width: channels of one group in stage 2 (ResNeXt's d); the plain bottleneck is 1x64.
+        halve_first: whether the first 1x1 has half the 3x3's channels (SENet-154).
+        projection_size: kernel of the shortcuts' projections where they are strided.
+        squeeze: reduction ratio of a squeeze-and-excitation block after the branch; 0 for none.
+        blur_pool: blur before each strided convolution but the stem's (FFCV's ResNets).
+        zero_gamma: start each branch's last gamma at 0, so that units start as identities
+            (Goyal et al. 2017, arXiv:1706.02677, section 5.1).
+        stochastic_depth: drop rate of the last unit's branch; the others' grow linearly to it.
+    """
+
+    bottleneck: bool = True
+    shortcut: Literal["A", "B", "C"] = "B"
+    stride_in_3x3: bool = False
+    groups: int = 1
+    group_width: int = 64
+    halve_first: bool = False
+    projection_size: int = 1
+    squeeze: int = 0
+    blur_pool: bool = False
+    zero_gamma: bool = False
+    stochastic_depth: float = 0.0
+
+
+def resnet(
+    nn: Builder,
+    x: Any,
+    num_classes: int,
+    *,
+    units: Units,
+    style: Style,
+    fan: Literal["fan_in", "fan_out"],
+    pool_pad: Pad = 1,
+    width: int = 64,
+    blur_pool: bool = False,
+    zero_gamma: bool = False,
+    stochastic_depth: float = 0.0,
+    space_to_depth_stem: bool = False,
+) -> Any:
+    """Table 1 of the paper. ``fan``: of He's initialisation; the paper and Caffe take fan_in."""
+    nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, fan, "untruncated_normal"))
+    style = dataclasses.replace(
+        style, blur_pool=blur_pool, zero_gamma=zero_gamma, stochastic_depth=stochastic_depth
+    )
+    if space_to_depth_stem:
+        x = nn.space_to_depth_stem(x, width, name="conv1")  # 112
+        x = nn.relu(nn.batch_norm(x, name="conv1_bn"), name="conv1_relu")
+    else:
+        x = nn.conv_bn_relu(x, width, 7, 2, pad=3, name="conv1")  # 112
+    x = nn.max_pool(x, 3, 2, pad=pool_pad, name="pool1")  # 56
+    x = residual_stages(nn, x, units, width, style)  # 56, 28, 14, 7
+    x = nn.global_avg_pool(x, name="pool5")
+    return nn.fc(x, num_classes, name="fc")
+
+
+def resnet_small(
+    nn: Builder, x: Any, num_classes: int, *, units: Units, width: int = 64, stem_stride: int = 1
+) -> Any:
+    """For images of 32 to 64 pixels: a 3x3 stem and no pooling, as in section 4.2's CIFAR nets."""
+    nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_in", "untruncated_normal"))
+    x = nn.conv_bn_relu(x, width, 3, stem_stride, pad=1, name="conv1")  # 56
+    x = residual_stages(nn, x, units, width, Style(bottleneck=False))  # 56, 28, 14, 7
+    x = nn.global_avg_pool(x, name="pool5")
+    return nn.fc(x, num_classes, name="fc")
+
+
+def residual_stages(nn: Builder, x: Any, units: Units, width: int, style: Style) -> Any:
+    """Stages 2 to 5; each but the first halves the sides, and doubles the width."""
+    done = 0
+    for stage, count in enumerate(units):
+        for unit in range(count):
+            done += 1
+            x = residual_unit(
+                nn,
+                x,
+                width * 2**stage,
+                strides=2 if stage > 0 and unit == 0 else 1,
+                style=style,
+                drop_rate=style.stochastic_depth * done / sum(units),
+                name=unit_name(stage, unit, count),
+            )
+    return x
+
+
+def unit_name(stage: int, unit: int, count: int) -> str:
+    """Caffe's names: letters, and a, b1, b2, ... in the long stages of the deep nets."""
+    letter = "abcdef"[unit] if count <= 6 else f"b{unit}" if unit else "a"
+    return f"res{stage + 2}{letter}"
+
+
+def residual_unit(
+    nn: Builder, x: Any, width: int, *, strides: int, style: Style, drop_rate: float, name: str
+) -> Any:
+    """One unit: the shortcut plus a branch of two or three convolutions, then ReLU."""
+    outputs = 4 * width if style.bottleneck else width
+    shortcut = _shortcut(nn, x, outputs, strides, style, name)
+    if style.bottleneck:
+        inner = width * style.groups * style.group_width // 64
+        first, second = (1, strides) if style.stride_in_3x3 else (strides, 1)
+        y = _blurred(nn, x, first, style, f"{name}_branch2a")
+        reduced = inner // 2 if style.halve_first else inner
+        y = nn.conv_bn_relu(y, reduced, 1, first, name=f"{name}_branch2a")
+        y = _blurred(nn, y, second, style, f"{name}_branch2b")
+        y = nn.conv_bn_relu(
+            y, inner, 3, second, pad=1, groups=style.groups, name=f"{name}_branch2b"
+        )
+        y = nn.conv_bn(y, outputs, 1, zero_gamma=style.zero_gamma, name=f"{name}_branch2c")
+    else:
+        y = _blurred(nn, x, strides, style, f"{name}_branch2a")
+        y = nn.conv_bn_relu(y, width, 3, strides, pad=1, name=f"{name}_branch2a")
+        y = nn.conv_bn(y, outputs, 3, pad=1, zero_gamma=style.zero_gamma, name=f"{name}_branch2b")
+    if style.squeeze:
+        y = nn.squeeze_excite(y, style.squeeze, name=f"{name}_se")
+    if drop_rate:
+        y = nn.stochastic_depth(y, drop_rate, name=f"{name}_drop")
+    return nn.relu(nn.add([shortcut, y], name=name), name=f"{name}_relu")
+
+
+def _shortcut(nn: Builder, x: Any, outputs: int, strides: int, style: Style, name: str) -> Any:
+    if strides == 1 and x.shape[-1] == outputs and style.shortcut != "C":
+        return x
+    if style.shortcut == "A":
+        x = nn.max_pool(x, 1, strides, name=f"{name}_branch1")
+        return nn.pad_channels(x, outputs, name=f"{name}_branch1_zeros")
+    x = _blurred(nn, x, strides, style, f"{name}_branch1")
+    size = style.projection_size if strides > 1 else 1
+    return nn.conv_bn(x, outputs, size, strides, pad=size // 2, name=f"{name}_branch1")
+
+
+def _blurred(nn: Builder, x: Any, strides: int, style: Style, name: str) -> Any:
+    return nn.blur_pool(x, name=f"{name}_blur") if style.blur_pool and strides > 1 else x
+
+
+def stage_ends(units: Units, side: int, width: int) -> dict[str, tuple[int, int]]:
+    """The feature maps at the ends of the four stages, from ``side`` pixels and ``width`` maps on."""
+    return {
+        f"{unit_name(stage, count - 1, count)}_relu": (side >> stage, width << stage)
+        for stage, count in enumerate(units)
+    }
+
+
+def _net(name: str, units: Units, style: Style, **facts: Any) -> Net:
+    torch = style.stride_in_3x3
+    return Net(
+        name=name,
+        body=resnet,
+        arguments={
+            "units": units,
+            "style": style,
+            "fan": "fan_out" if torch else "fan_in",
+            "pool_pad": 1,
+            "width": 64,
+        },
+        paper=PAPER,
+        year=2015,
+        image_size=224,
+        feature_maps={"conv1_relu": (112, 64), "pool1": (56, 64)}
+        | stage_ends(units, 56, 256 if style.bottleneck else 64),
+        batch_norm=BATCH_NORM,
+        decay="all" if torch else "kernels",
+        **facts,
+    )
+
+
+def _v1_5(name: str, units: Units, **facts: Any) -> Net:
+    departures = (
+        "as in fb.resnet.torch and torchvision: the stride is in the 3x3 convolution, and all "
+        "variables decay",
+    )
+    return _net(name, units, Style(stride_in_3x3=True), departures=departures, **facts)
+
+
+def _errors(*figures: tuple[float, float | None, str]) -> tuple[PublishedError, ...]:
+    return tuple(PublishedError(*figure) for figure in figures)
+
+
+UNITS: dict[int, Units] = {
+    10: (1, 1, 1, 1),
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+BASIC_A = Style(bottleneck=False, shortcut="A")
+BASIC = Style(bottleneck=False)
+BASIC_C = Style(bottleneck=False, shortcut="C")
+FB = "center crop, fb.resnet.torch's weights"
+
+NETS = (
+    _net(
+        "resnet18",
+        UNITS[18],
+        BASIC,
+        params=11_689_512,
+        macs=1_814_073_344,
+        errors=_errors((30.43, 10.76, FB)),
+    ),
+    _net(
+        "resnet18_a",
+        UNITS[18],
+        BASIC_A,
+        params=11_515_688,
+        macs=1_794_805_760,
+        errors=_errors((27.88, None, "10 crops")),
+    ),
+    _net("resnet18_c", UNITS[18], BASIC_C, params=12_043_816, macs=1_878_298_624),
+    _net(
+        "resnet34",
+        UNITS[34],
+        BASIC,
+        params=21_797_672,
+        macs=3_663_761_408,
+        errors=_errors(
+            (26.73, 8.74, FB), (24.52, 7.46, "10 crops"), (21.84, 5.71, "dense, 5 scales")
+        ),
+    ),
+    _net(
+        "resnet34_a",
+        UNITS[34],
+        BASIC_A,
+        params=21_623_848,
+        macs=3_644_493_824,
+        errors=_errors((25.03, 7.76, "10 crops")),
+    ),
+    _net(
+        "resnet34_c",
+        UNITS[34],
+        BASIC_C,
+        params=22_716_840,
+        macs=3_830_747_136,
+        errors=_errors((24.19, 7.40, "10 crops"), (21.53, 5.60, "dense, 5 scales")),
+    ),
+    _net(
+        "resnet50",
+        UNITS[50],
+        Style(),
+        params=25_557_032,
+        macs=3_857_973_248,
+        errors=_errors(
+            (24.7, 7.8, "center crop, the authors' release"),
+            (22.85, 6.71, "10 crops"),
+            (20.74, 5.25, "dense, 5 scales"),
+        ),
+        departures=("no bias in conv1, where the authors' Caffe model of this depth has one",),
+    ),
+    _net(
+        "resnet101",
+        UNITS[101],
+        Style(),
+        params=44_549_160,
+        macs=7_570_194_432,
+        errors=_errors(
+            (23.6, 7.1, "center crop, the authors' release"),
+            (21.75, 6.05, "10 crops"),
+            (19.87, 4.60, "dense, 5 scales"),
+        ),
+    ),
+    _net(
+        "resnet152",
+        UNITS[152],
+        Style(),
+        params=60_192_808,
+        macs=11_282_415_616,
+        errors=_errors(
+            (23.0, 6.7, "center crop, the authors' release"),
+            (21.43, 5.71, "10 crops"),
+            (19.38, 4.49, "dense, 5 scales"),
+        ),
+    ),
+    _v1_5(
+        "resnet50_v1_5",
+        UNITS[50],
+        params=25_557_032,
+        macs=4_089_184_256,
+        errors=_errors((24.01, 7.02, FB)),
+    ),
+    _v1_5(
+        "resnet101_v1_5",
+        UNITS[101],
+        params=44_549_160,
+        macs=7_801_405_440,
+        errors=_errors((22.44, 6.21, FB)),
+    ),
+    _v1_5(
+        "resnet152_v1_5",
+        UNITS[152],
+        params=60_192_808,
+        macs=11_513_626_624,
+        errors=_errors((22.16, 6.16, FB)),
+    ),
+    Net(
+        name="resnet10",
+        body=resnet,
+        arguments={"units": UNITS[10], "style": BASIC, "fan": "fan_in", "pool_pad": 1},
+        paper=f"ours, after {PAPER}",
+        year=2015,
+        params=5_418_792,
+        macs=889_229_312,
+        image_size=224,
+        feature_maps={"conv1_relu": (112, 64), "pool1": (56, 64)} | stage_ends(UNITS[10], 56, 64),
+        batch_norm=BATCH_NORM,
+        departures=("one basic unit a stage; the width of the first is an option",),
+    ),
+    Net(
+        name="resnet18_small",
+        body=resnet_small,
+        arguments={"units": UNITS[18]},
+        paper=f"ours, after {PAPER}",
+        year=2015,
+        params=11_681_832,
+        macs=1_701_478_400,
+        image_size=56,
+        feature_maps={"conv1_relu": (56, 64)} | stage_ends(UNITS[18], 56, 64),
+        batch_norm=BATCH_NORM,
+        departures=("for images of 32 to 64 pixels: a 3x3 convolution for conv1 and pool1",),
+    ),
+)

@@ -1,0 +1,139 @@
+"""Residual nets with pre-activation: normalisation and ReLU come before each convolution.
+
+``resnet50_v2`` and deeper are the paper's, as fb.resnet.torch has them. ``_v2_keras`` are the nets of
+TF-slim and keras.applications, which halve the sides in the last unit of a stage, not the first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .registry import Net, PublishedError
+from .resnet import BATCH_NORM, UNITS, Units, unit_name
+
+if TYPE_CHECKING:
+    from .builder import Builder
+
+PAPER = (
+    "K. He, X. Zhang, S. Ren, J. Sun: Identity Mappings in Deep Residual Networks. "
+    "ECCV 2016, arXiv:1603.05027"
+)
+UNITS_200: Units = (3, 24, 36, 3)
+
+
+def resnet_v2(nn: Builder, x: Any, num_classes: int, *, units: Units) -> Any:
+    """Figure 1(b); the first unit follows the stem's own ReLU and has none in front (appendix)."""
+    nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_out", "untruncated_normal"))
+    x = nn.conv_bn_relu(x, 64, 7, 2, pad=3, name="conv1")  # 112
+    x = nn.max_pool(x, 3, 2, pad=1, name="pool1")  # 56
+    for stage, count in enumerate(units):  # 56, 28, 14, 7
+        for unit in range(count):
+            name = unit_name(stage, unit, count)
+            first = unit == 0
+            activated = x if stage == 0 and first else _preactivated(nn, x, name)
+            strides = 2 if stage > 0 and first else 1
+            outputs = 256 << stage
+            shortcut = x
+            if first:
+                shortcut = nn.conv(
+                    activated, outputs, 1, strides, use_bias=False, name=f"{name}_branch1"
+                )
+            y = _branch(nn, activated, 64 << stage, strides, name)
+            y = nn.conv(y, outputs, 1, use_bias=False, name=f"{name}_branch2c")
+            x = nn.add([shortcut, y], name=name)
+    x = nn.relu(nn.batch_norm(x, name="bn5"), name="relu5")
+    x = nn.global_avg_pool(x, name="pool5")
+    return nn.fc(x, num_classes, name="fc")
+
+
+def resnet_v2_keras(nn: Builder, x: Any, num_classes: int, *, units: Units) -> Any:
+    """keras.applications' ResNetV2: biases where no normalisation follows, strides in last units."""
+    x = nn.conv(x, 64, 7, 2, pad=3, name="conv1")  # 112
+    # conv1 isn't rectified here, so that the padding with zeros shows in the maxima, as in Keras.
+    x = nn.max_pool(x, 3, 2, pad=1, name="pool1")  # 56
+    for stage, count in enumerate(units):  # 28, 14, 7, 7
+        for unit in range(count):
+            name = unit_name(stage, unit, count)
+            activated = _preactivated(nn, x, name)
+            strides = 2 if stage < 3 and unit == count - 1 else 1
+            outputs = 256 << stage
+            if unit == 0:
+                shortcut = nn.conv(activated, outputs, 1, strides, name=f"{name}_branch1")
+            elif strides > 1:
+                shortcut = nn.max_pool(x, 1, strides, name=f"{name}_branch1")
+            else:
+                shortcut = x
+            y = _branch(nn, activated, 64 << stage, strides, name)
+            y = nn.conv(y, outputs, 1, name=f"{name}_branch2c")
+            x = nn.add([shortcut, y], name=name)
+    x = nn.relu(nn.batch_norm(x, name="bn5"), name="relu5")
+    x = nn.global_avg_pool(x, name="pool5")
+    return nn.fc(x, num_classes, name="fc")
+
+
+def _preactivated(nn: Builder, x: Any, name: str) -> Any:
+    return nn.relu(nn.batch_norm(x, name=f"{name}_bn"), name=f"{name}_relu")
+
+
+def _branch(nn: Builder, x: Any, width: int, strides: int, name: str) -> Any:
+    """The branch but for its last convolution."""
+    x = nn.conv_bn_relu(x, width, 1, name=f"{name}_branch2a")
+    return nn.conv_bn_relu(x, width, 3, strides, pad=1, name=f"{name}_branch2b")
+
+
+def _net(name: str, units: Units, **facts: Any) -> Net:
+    ends = {
+        unit_name(stage, count - 1, count): (56 >> stage, 256 << stage)
+        for stage, count in enumerate(units)
+    }
+    return Net(
+        name=name,
+        body=resnet_v2,
+        arguments={"units": units},
+        paper=PAPER,
+        year=2016,
+        image_size=224,
+        feature_maps={"conv1_relu": (112, 64), "pool1": (56, 64)} | ends,
+        batch_norm=BATCH_NORM,
+        decay="all",
+        **facts,
+    )
+
+
+def _keras_net(name: str, units: Units, **facts: Any) -> Net:
+    ends = {
+        unit_name(stage, count - 1, count): (side, 256 << stage)
+        for stage, (count, side) in enumerate(zip(units, (28, 14, 7, 7), strict=True))
+    }
+    return Net(
+        name=name,
+        body=resnet_v2_keras,
+        arguments={"units": units},
+        paper=PAPER,
+        year=2016,
+        image_size=224,
+        feature_maps={"conv1": (112, 64), "pool1": (56, 64)} | ends,
+        batch_norm=BATCH_NORM,
+        departures=(
+            "as in keras.applications: the last unit of a stage is strided, biases where no "
+            "normalisation follows, no ReLU between conv1 and pool1",
+        ),
+        **facts,
+    )
+
+
+NETS = (
+    _net("resnet50_v2", UNITS[50], params=25_549_352, macs=4_089_184_256),
+    _net("resnet101_v2", UNITS[101], params=44_541_480, macs=7_801_405_440),
+    _net("resnet152_v2", UNITS[152], params=60_185_128, macs=11_513_626_624),
+    _net(
+        "resnet200_v2",
+        UNITS_200,
+        params=64_666_152,
+        macs=15_007_481_856,
+        errors=(PublishedError(21.66, 5.79, "center crop, fb.resnet.torch's weights"),),
+    ),
+    _keras_net("resnet50_v2_keras", UNITS[50], params=25_568_360, macs=3_482_255_360),
+    _keras_net("resnet101_v2_keras", UNITS[101], params=44_577_896, macs=7_194_476_544),
+    _keras_net("resnet152_v2_keras", UNITS[152], params=60_236_904, macs=10_906_697_728),
+)

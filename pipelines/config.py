@@ -1,0 +1,80 @@
+"""The flags of the input pipeline, as one frozen dataclass."""
+
+import dataclasses
+
+from data_prep import schema
+from data_prep.commandline import UserError, flag
+
+RECORDS = "records"
+SYNTHETIC = "synthetic"
+
+FAST = "fast"
+ACCURATE = "accurate"
+
+NO_CACHE = "none"
+IN_MEMORY = "memory"
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig:
+    """Everything that the batches depend on. Each field is a flag; its help says what it means."""
+
+    data_dir: str = flag(
+        "data", "The data set: a TensorFlow Datasets directory, or a parent that holds exactly one."
+    )
+    data: str = flag(
+        RECORDS,
+        "records: the data set in --data_dir. synthetic: one random batch again and again, "
+        "which costs nothing to make, to measure the training step alone.",
+        choices=(RECORDS, SYNTHETIC),
+    )
+    synthetic_classes: int = flag(1000, "Number of classes of --data=synthetic.")
+    geometry: str = flag(
+        "", "Refuse a data set with another geometry; empty: any.", choices=("", *schema.GEOMETRIES)
+    )
+    size: int = flag(0, "Refuse a data set with another stored size, in pixels; 0: any.")
+    classes: tuple[str, ...] = flag(
+        (), "Only these classes: WNIDs, or one number N for the first N. Labels become 0..N-1."
+    )
+    seed: int = flag(0, "Seed of the order, of every augmentation, and of the net.")
+
+    train_batch_size: int = flag(128, "Images a training step, over all replicas.")
+    train_map: str = flag(
+        "decode_random_crop(224)|random_flip", "Host chain of training: per example, to uint8."
+    )
+    train_device_map: str = flag("subtract_mean", "Device chain of training: per batch, float32.")
+    overfit_batches: int = flag(
+        0, "Train on the first N batches only, the same pixels every epoch; 0: on everything."
+    )
+    shuffle_buffer_mb: int = flag(
+        256, "Memory for shuffling serialized records, in MiB; 0: stored order within each shard."
+    )
+
+    eval_batch_size: int = flag(128, "Images an evaluation step, over all replicas.")
+    eval_map: str = flag("decode_center_crop(224)", "Host chain of evaluation.")
+    eval_device_map: str = flag("subtract_mean", "Device chain of evaluation.")
+
+    cache: str = flag(
+        NO_CACHE,
+        "Where serialized records are kept after the first read: none, memory, or a directory "
+        "on a fast disk to which the shards are copied.",
+    )
+    decoding: str = flag(
+        FAST,
+        "JPEG decoding. accurate: as Pillow does. fast: a quicker transform and plain chroma.",
+        choices=(FAST, ACCURATE),
+    )
+    map_threads: int = flag(
+        0, "How many calls of the host chain run at once; 0: one for each core."
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses what no pipeline can use."""
+        for name in ("train_batch_size", "eval_batch_size", "synthetic_classes"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name}={getattr(self, name)} must be at least 1")
+        for name in ("overfit_batches", "shuffle_buffer_mb", "size", "map_threads"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name}={getattr(self, name)} must not be negative")
+        if not self.cache:
+            raise UserError("--cache is empty: it is none, memory or a directory")

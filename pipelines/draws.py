@@ -1,0 +1,104 @@
+"""Random draws as pure functions of an example's seed.
+
+Every example has a seed of its own, a pair of 32-bit integers made from (run seed, epoch, position
+in the epoch). What is drawn for it depends on that pair and on nothing else: not on the other
+examples of the batch, the number of threads or of replicas.
+
+`tf.random.stateless_*` takes one seed a call, which costs a call for each example. Here a whole
+batch draws at once, through a counter-based integer hash. Only integer operations, table look-ups
+and single additions and multiplications are used, because those are exact: a vectorised `exp`
+differs in its last bit from the scalar one that handles a vector's rest, so that a crop would
+depend on the size of the batch.
+"""
+
+import numpy as np
+import scipy.special
+import tensorflow as tf
+
+# Quantile tables have this many intervals: what is drawn from them is exact to about 1e-5 of the
+# distribution, and a normal draw is at most 4.3 standard deviations.
+_QUANTILES = 1 << 16
+
+# Constants from a fixed generator, one row for each draw of a call.
+_KEYS = np.random.Generator(np.random.Philox(2012)).integers(
+    0, 1 << 32, size=(4096, 2), dtype=np.uint32
+)
+
+
+def example_seeds(run_seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """The seeds of examples.
+
+    Args:
+        run_seed: any integer.
+        epoch: int64 [...].
+        index: int64 [...], the position in the epoch.
+
+    Returns:
+        int32 [..., 2].
+    """
+    run = np.array([run_seed & 0xFFFFFFFF, (run_seed >> 32) & 0xFFFFFFFF], np.uint32)
+    state = _mix(tf.constant(run) + _KEYS[0])  # [2]
+    for value in (epoch, index):
+        state = _mix(state ^ tf.cast(value, tf.uint32)[..., tf.newaxis])
+        # Each word takes in the other, or the pair would hold no more than one of them.
+        state = _mix(state + tf.reverse(state, [-1]) * _KEYS[1] + _KEYS[2])
+    return tf.bitcast(state, tf.int32)
+
+
+def fold_in(seed: tf.Tensor, stream: int) -> tf.Tensor:
+    """Another seed, for the map function at place `stream` of its chain: int32 [..., 2]."""
+    return seed ^ tf.constant(_KEYS[-1 - stream].view(np.int32))
+
+
+def bits(seed: tf.Tensor, count: int) -> tf.Tensor:
+    """Random words: uint32 [..., count] from seeds int32 [..., 2]."""
+    words = tf.bitcast(seed, tf.uint32)
+    keys = _KEYS[:count]
+    state = _mix(words[..., :1] ^ keys[:, 0])
+    return _mix((state + words[..., 1:]) ^ keys[:, 1])
+
+
+def uniform(seed: tf.Tensor, count: int) -> tf.Tensor:
+    """Uniform on [0, 1), in steps of 2^-24: float32 [..., count]."""
+    return tf.cast(tf.bitwise.right_shift(bits(seed, count), np.uint32(8)), tf.float32) * 2.0**-24
+
+
+def normal(seed: tf.Tensor, count: int) -> tf.Tensor:
+    """Standard normal: float32 [..., count]."""
+    return _from_table(scipy.special.ndtri(_midpoints()), seed, count)
+
+
+def log_uniform(seed: tf.Tensor, count: int, low: float, high: float) -> tf.Tensor:
+    """Uniform in the logarithm, between `low` and `high`: float32 [..., count]."""
+    return _from_table(np.exp(np.log(low) + _midpoints() * np.log(high / low)), seed, count)
+
+
+def beta(seed: tf.Tensor, count: int, alpha: float) -> tf.Tensor:
+    """Beta(alpha, alpha), on [0, 1]: float32 [..., count]."""
+    return _from_table(scipy.special.betaincinv(alpha, alpha, _midpoints()), seed, count)
+
+
+def below(uniforms: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
+    """Integers uniform on 0..limit-1 from uniforms: int32; `limit` (int32) at most 2^23."""
+    return tf.cast(uniforms * tf.cast(limit, tf.float32), tf.int32)
+
+
+def _midpoints() -> np.ndarray:
+    return (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+
+
+def _from_table(table: np.ndarray, seed: tf.Tensor, count: int) -> tf.Tensor:
+    index = tf.bitwise.right_shift(bits(seed, count), np.uint32(16))
+    return tf.gather(tf.constant(table, tf.float32), tf.cast(index, tf.int32))
+
+
+def _mix(words: tf.Tensor) -> tf.Tensor:
+    """A bijection of 32-bit words in which every input bit moves every output bit.
+
+    Xor-shift and multiply, twice; the constants are Chris Wellons's `lowbias32`.
+    """
+    words ^= tf.bitwise.right_shift(words, np.uint32(16))
+    words *= np.uint32(0x7FEB352D)
+    words ^= tf.bitwise.right_shift(words, np.uint32(15))
+    words *= np.uint32(0x846CA68B)
+    return words ^ tf.bitwise.right_shift(words, np.uint32(16))

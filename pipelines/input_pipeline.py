@@ -1,0 +1,282 @@
+"""Batches for training and for evaluation.
+
+    records in order -> chunks: parse, draw, host chain -> batches -> device chain
+
+The same flags and seed give the same bytes whatever the number of replicas, threads and restarts:
+the order is a function of numbers (`order`), every draw a function of the example's own seed
+(`draws`), and a global batch is a run of consecutive examples, of which each replica takes its
+consecutive part.
+
+A batch is a dict:
+
+- `image`: uint8 [b, height, width, 3], RGB;
+- `label`: int32 [b];
+- `seed`: int32 [b, 2], the example's own;
+- `position`: int64 [b], the running number of the example: in training over all epochs, in
+  evaluation within the split;
+- `drawn`: what the device chain drew for the batch;
+- `weight` (evaluation): float32 [b], 1 for an image and 0 for padding.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data_prep import schema
+from data_prep.commandline import UserError
+from pipelines import draws
+from pipelines.chain import Chain, device_chain, host_chain, output_shape
+from pipelines.config import SYNTHETIC, PipelineConfig
+from pipelines.decoders import JpegDecoder
+from pipelines.order import Order
+from pipelines.reader import Source
+
+Batch = dict[str, Any]
+
+# Examples that one call of the host chain makes: enough that parsing, drawing and calling cost
+# little for each, few enough that the calls in flight stay small.
+_MAX_CHUNK = 32
+
+
+def train(
+    source: Source,
+    config: PipelineConfig,
+    *,
+    batch_size: int,
+    start: int = 0,
+    epochs: int | None = None,
+    host: int = 0,
+    hosts: int = 1,
+) -> tf.data.Dataset:
+    """Training batches for one host.
+
+    Args:
+        source: the opened data set.
+        config: the flags.
+        batch_size: images of each batch: one replica's part of the global batch.
+        start: global batches that have been consumed: delivery goes on with the next one.
+        epochs: where to end, counted from the beginning; None: never.
+        host: which of `hosts` this process is; each reads shards of its own.
+        hosts: processes that train together.
+
+    Raises:
+        UserError: fewer images than a global batch, fewer shards than hosts, wrong chains.
+    """
+    steps = steps_per_epoch(source, config, hosts=hosts)
+    host_batch, rest = divmod(config.train_batch_size, hosts)
+    if rest or host_batch % batch_size:
+        raise ValueError(f"{batch_size=} does not divide {config.train_batch_size} on {hosts=}")
+    last_epoch = -1 if epochs is None else epochs
+    start_epoch, start_step = divmod(start, steps)
+    maker = _BatchMaker(source, config, training=True)
+
+    if config.data == SYNTHETIC:
+        length = steps * host_batch
+        stop = np.iinfo(np.int64).max if epochs is None else epochs * length
+        numbers = tf.data.Dataset.range(start_epoch * length + start_step * host_batch, stop)
+        ordered = numbers.map(lambda number: ("", number // length, number % length))
+    else:
+        ordered = _order(source, config, steps * host_batch, host, hosts).records(
+            source.shard_opener(schema.TRAIN),
+            epochs=last_epoch,
+            start_epoch=start_epoch,
+            start_index=start_step * host_batch,
+        )
+
+    def locate(record: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Where chunks of the host's own order stand in the global one."""
+        within = index // host_batch * config.train_batch_size + host * host_batch
+        within += index % host_batch
+        frozen = tf.zeros_like(epoch) if config.overfit_batches else epoch
+        return {
+            "record": record,
+            "seed": draws.example_seeds(config.seed, frozen, within),
+            "position": epoch * (steps * config.train_batch_size) + within,
+        }
+
+    return maker.batches(ordered, locate, batch_size)
+
+
+def evaluate(
+    source: Source,
+    config: PipelineConfig,
+    *,
+    batch_size: int,
+    replicas: int = 1,
+    split: str = schema.VALIDATION,
+) -> tf.data.Dataset:
+    """Evaluation batches: every image of the split once, in stored order.
+
+    The last ones are padded with images of weight 0, so that every batch is full and each of the
+    replicas gets as many.
+
+    Args:
+        source: the opened data set.
+        config: the flags.
+        batch_size: images of each batch, for one replica.
+        replicas: the number of batches is a multiple of it.
+        split: which images.
+    """
+    count = source.num_records(split)
+    full = -(-count // (batch_size * replicas)) * batch_size * replicas
+    maker = _BatchMaker(source, config, training=False)
+    if config.data == SYNTHETIC:
+        records = tf.data.Dataset.from_tensors("").repeat(full)
+    else:
+        opener = source.shard_opener(split)
+        records = tf.data.Dataset.range(len(source.split(split))).flat_map(opener)
+        records = records.apply(tf.data.experimental.assert_cardinality(count))
+        padding = records.take(1).repeat(full - count)
+        records = records.concatenate(padding)
+    ordered = records.enumerate().map(lambda index, record: (record, tf.zeros_like(index), index))
+
+    def locate(record: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            "record": record,
+            "seed": draws.example_seeds(config.seed, epoch, index),
+            "position": index,
+            "weight": tf.cast(index < count, tf.float32),
+        }
+
+    return maker.batches(ordered, locate, batch_size)
+
+
+def device_map(source: Source, config: PipelineConfig, training: bool) -> Callable[[Batch], Batch]:
+    """The device chain, for the inside of a replica's step.
+
+    Returns:
+        A function from a batch to a batch without `drawn`, whose images are float32. A batch that
+        has no `drawn` is drawn for on the spot, from its `seed`.
+    """
+    chain = _device_chain(source, config, training)
+
+    def apply(batch: Batch) -> Batch:
+        example = {name: value for name, value in batch.items() if name != "drawn"}
+        drawn = batch["drawn"] if "drawn" in batch else chain.draw(batch, batch.get("seed"))
+        example = chain.apply(example, drawn)
+        return example | {"image": tf.cast(example["image"], tf.float32)}
+
+    return apply
+
+
+def steps_per_epoch(source: Source, config: PipelineConfig, *, hosts: int = 1) -> int:
+    """Whole global batches in an epoch.
+
+    On several hosts it is what the host with the fewest images can give, whichever shards it gets.
+
+    Raises:
+        UserError: there are fewer images than a global batch, or fewer shards than hosts.
+    """
+    counts = sorted(shard.records for shard in source.split(schema.TRAIN))
+    if len(counts) < hosts:
+        raise UserError(
+            f"{source.directory} has {len(counts)} training shards for {hosts} hosts: build it "
+            f"with --train_shards={hosts} or more"
+        )
+    images = sum(counts[: len(counts) // hosts]) if hosts > 1 else sum(counts)
+    steps = images // (config.train_batch_size // hosts)
+    if not steps:
+        raise UserError(
+            f"{source.directory} has {sum(counts)} training images on {len(counts)} shards, "
+            f"fewer than --train_batch_size={config.train_batch_size} on {hosts} host(s)"
+        )
+    return min(steps, config.overfit_batches) if config.overfit_batches else steps
+
+
+def image_size(config: PipelineConfig) -> int | tuple[int, int]:
+    """The side of the training images in pixels, or (height, width) where they are not square."""
+    zeros = np.zeros(3)
+    blank = schema.Statistics(zeros, zeros, zeros, np.zeros([3, 3]), None)
+    given = {"decoder": JpegDecoder(), "statistics": blank, "num_classes": 1}
+    chain = host_chain(config.train_map, "train_map", **given)
+    height, width, _ = output_shape(chain, "train_map")
+    return height if height == width else (height, width)
+
+
+class _BatchMaker:
+    """Turns records in order into batches."""
+
+    def __init__(self, source: Source, config: PipelineConfig, *, training: bool):
+        self._source, self._config = source, config
+        flag = "train_map" if training else "eval_map"
+        self._host = host_chain(getattr(config, flag), flag, **source.given())
+        self._shape = output_shape(self._host, flag)
+        self._device = _device_chain(source, config, training)
+
+    def batches(
+        self,
+        ordered: tf.data.Dataset,
+        locate: Callable[..., dict[str, tf.Tensor]],
+        batch_size: int,
+    ) -> tf.data.Dataset:
+        """Batches of `batch_size` from elements (record, epoch, index)."""
+        chunk = max(k for k in range(1, _MAX_CHUNK + 1) if batch_size % k == 0)
+        make = self._synthetic(chunk) if self._config.data == SYNTHETIC else self._decode
+
+        def make_chunk(*ordered: tf.Tensor) -> Batch:
+            located = locate(*ordered)
+            batch = make(located.pop("record"), located["seed"]) | located
+            return batch | {"drawn": self._device.draw(batch, batch["seed"])}
+
+        def join(batch: Batch) -> Batch:
+            return tf.nest.map_structure(
+                lambda part: tf.reshape(part, [batch_size, *part.shape[2:]]), batch
+            )
+
+        # Without AutoGraph, which makes tracing many times slower and has nothing to convert.
+        chunks = ordered.batch(chunk, drop_remainder=True).map(
+            tf.autograph.experimental.do_not_convert(make_chunk),
+            num_parallel_calls=self._config.map_threads or len(os.sched_getaffinity(0)),
+        )
+        joined = chunks.batch(batch_size // chunk, drop_remainder=True).map(join)
+        return joined.prefetch(2).with_options(_options())
+
+    def _decode(self, records: tf.Tensor, seed: tf.Tensor) -> Batch:
+        """Parses and draws for a whole chunk, then decodes example by example."""
+        examples = self._source.parse(records)
+        drawn = self._host.draw(examples, seed)
+        structure = (examples, drawn)
+        parts = [tf.unstack(part, records.shape[0]) for part in tf.nest.flatten(structure)]
+        images, labels = [], []
+        for single in zip(*parts, strict=True):
+            example = self._host.apply(*tf.nest.pack_sequence_as(structure, single))
+            images.append(example["image"])
+            labels.append(example["label"])
+        return {"image": tf.stack(images), "label": tf.stack(labels)}
+
+    def _synthetic(self, chunk: int) -> Callable[[tf.Tensor, tf.Tensor], Batch]:
+        """Random pixels and labels, made once."""
+        generator = np.random.default_rng(self._config.seed)
+        pixels = generator.integers(0, 256, (chunk, *self._shape), np.uint8)
+        images = tf.constant(pixels)
+        labels = tf.constant(generator.integers(0, self._source.num_classes, chunk), tf.int32)
+        return lambda records, seed: {"image": images, "label": labels}
+
+
+def _device_chain(source: Source, config: PipelineConfig, training: bool) -> Chain:
+    flag = "train_device_map" if training else "eval_device_map"
+    return device_chain(getattr(config, flag), flag, **source.given())
+
+
+def _order(source: Source, config: PipelineConfig, length: int, host: int, hosts: int) -> Order:
+    buffer = config.shuffle_buffer_mb * 2**20 / source.record_bytes(schema.TRAIN)
+    return Order(
+        counts=tuple(shard.records for shard in source.split(schema.TRAIN)),
+        length=length,
+        seed=config.seed,
+        buffer=int(buffer),
+        host=host,
+        hosts=hosts,
+        same_every_epoch=config.overfit_batches > 0,
+    )
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    # The order decides who reads what.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return options

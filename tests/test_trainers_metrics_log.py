@@ -1,0 +1,42 @@
+"""The metrics file survives interruption, and the curves are drawn from it."""
+
+import json
+
+import pytest
+
+from data_prep.commandline import UserError
+from trainers.metrics_log import MetricsLog, draw_curves, read_metrics
+
+
+def write(directory, steps, resumed_step=0):
+    log = MetricsLog(directory, resumed_step)
+    for step in steps:
+        log.write(step=step, epoch=step / 10, split="train", loss=1 / step, top1=0.5)
+    log.close()
+
+
+def test_lines_after_the_resumed_step_are_written_anew(tmp_path):
+    write(tmp_path, [1, 2, 3, 4])
+    write(tmp_path, [3, 5], resumed_step=2)
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2, 3, 5]
+
+
+def test_a_cut_off_last_line_is_left_out(tmp_path):
+    write(tmp_path, [1, 2])
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"step": 3, "lo')
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2]
+    write(tmp_path, [3], resumed_step=2)
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3]
+
+
+def test_no_metrics_is_an_error_that_says_so(tmp_path):
+    with pytest.raises(UserError, match="has not started"):
+        read_metrics(tmp_path)
+
+
+def test_curves_are_a_picture(tmp_path):
+    write(tmp_path, [1, 2, 3])
+    path = draw_curves(tmp_path, "title")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["curves.png", "metrics.jsonl"]

@@ -1,0 +1,120 @@
+"""The flags of training and of evaluation, as frozen dataclasses."""
+
+import dataclasses
+import os
+
+from absl import flags
+
+from data_prep import schema
+from data_prep.commandline import UserError, config_from_flags, define_flags, flag
+from pipelines.config import PipelineConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything that a run depends on. Each field is a flag; its help text says what it means."""
+
+    pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
+
+    net: str = flag(
+        "", "The net, a name that `python -m nets` lists, or with options: 'resnet10(width=16)'."
+    )
+    experiment: str = flag(
+        "", "Name of the experiment: its folder in --runs_dir (default: the net's name)."
+    )
+    runs_dir: str = flag("runs", "Where run folders go.")
+    note: str = flag("", "The run's purpose, for the first line of its notes.md.")
+    resume: bool = flag(
+        True, "Continue the experiment's last run if it was interrupted and had the same flags."
+    )
+    replicas: str = flag("auto", "auto: every GPU, else the CPU. N: that many GPUs. cpu:N.")
+    jit_compile: bool = flag(False, "Compile the forward and backward pass by XLA.")
+    precision: str = flag(
+        "float32",
+        "Arithmetic of the net; the variables are float32 in any case.",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+
+    train_epochs: float = flag(90.0, "Length of the training, in epochs.")
+    train_steps: int = flag(0, "Length of the training, in steps of the global batch; 0: epochs.")
+    optimizer: str = flag("sgd(momentum=0.9)", "The optimizer, with literal arguments.")
+    learning_rate: float = flag(0.01, "Base learning rate, for the global batch.")
+    schedule: str = flag("constant()", "The learning rate's factor over the run.")
+    warmup_epochs: float = flag(0.0, "Linear rise of the learning rate from 0, in epochs.")
+    weight_decay: float = flag(
+        0.0, "The papers' L2 term in the loss, weight_decay/2 * sum(w^2), on the net's kernels."
+    )
+    decoupled_weight_decay: float = flag(
+        0.0, "Decay outside of the gradient (AdamW's), times the learning rate, on the same."
+    )
+    bias_rate_factor: float = flag(1.0, "What multiplies the biases' learning rate (Caffe: 2).")
+    label_smoothing: float = flag(0.0, "Weight of the uniform distribution in the target.")
+    clip_norm: float = flag(0.0, "Largest global norm of the whole batch's gradient; 0: any.")
+    accumulation_steps: int = flag(
+        1, "Parts in which a replica takes its share of the batch, one after the other."
+    )
+    ema_decay: float = flag(
+        0.0, "Average the weights by this decay a step, and evaluate the average; 0: do not."
+    )
+
+    log_steps: int = flag(50, "Steps between two lines of train metrics.")
+    eval_epochs: float = flag(1.0, "Epochs between two evaluations; the end is always evaluated.")
+    checkpoint_minutes: float = flag(
+        30.0, "Minutes between two checkpoints, beside the one after each evaluation."
+    )
+    keep_checkpoints: int = flag(2, "How many of the last checkpoints are kept, beside the best.")
+
+    def __post_init__(self) -> None:
+        """Refuses what no run can use."""
+        positive = (
+            "accumulation_steps",
+            "log_steps",
+            "eval_epochs",
+            "keep_checkpoints",
+            "checkpoint_minutes",
+        )
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise UserError(f"--{name}={getattr(self, name)} must be above 0")
+        if self.train_steps < 0 or (self.train_steps == 0 and self.train_epochs <= 0):
+            raise UserError("--train_steps or --train_epochs must be above 0")
+
+
+PROTOCOLS = ("center_crop",)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """What an evaluation of a finished or running run depends on."""
+
+    run: str = flag("", "The run folder, or an experiment's folder for its newest run.")
+    data_dir: str = flag("", "Data set directory, or the parent of one (default: the run's).")
+    split: str = flag(schema.VALIDATION, "The split to score.", choices=schema.SPLITS)
+    protocol: str = flag("center_crop", "How an image is scored.", choices=PROTOCOLS)
+    checkpoint: str = flag("best", "Which checkpoint is scored.", choices=("best", "last"))
+    replicas: str = flag("auto", "auto: every GPU, else the CPU. N: that many GPUs. cpu:N.")
+    eval_batch_size: int = flag(0, "Images a step over all replicas; 0: as the run had it.")
+
+    def __post_init__(self) -> None:
+        """Refuses what no evaluation can use."""
+        if self.eval_batch_size < 0:
+            raise UserError(f"--eval_batch_size={self.eval_batch_size} must not be negative")
+
+
+def read_flag_file(path: str | os.PathLike[str]) -> TrainConfig:
+    """A flag file's configuration, without touching the command's own flags.
+
+    Raises UserError where the file is missing or holds what is no flag.
+    """
+    values = flags.FlagValues()
+    define_flags(TrainConfig, values)
+    flags.DEFINE_string("flagfile", "", "", flag_values=values)
+    try:
+        rest = values(["", f"--flagfile={os.fspath(path)}"])
+    except OSError as error:
+        raise UserError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+    except flags.Error as error:
+        raise UserError(f"{os.fspath(path)}: {' '.join(str(error).split())}") from None
+    if len(rest) > 1:
+        raise UserError(f"{os.fspath(path)}: {rest[1]!r} is not a flag")
+    return config_from_flags(TrainConfig, values)

@@ -1,0 +1,295 @@
+"""The training loop: from a configuration and a run folder to a trained, evaluated net.
+
+The compiled step (`train_step.py`) takes several steps for each call from Python. Between calls the
+loop logs, evaluates, saves, and looks whether it was asked to stop.
+"""
+
+import dataclasses
+import math
+import signal
+import time
+from types import FrameType, ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import nets
+from data_prep.commandline import UserError
+from pipelines import input_pipeline
+from pipelines.reader import Source, open_dataset
+from pipelines.spec import parse_call
+from trainers import checkpoints, models
+from trainers.config import TrainConfig
+from trainers.experiment import Run, find_interrupted, new_run
+from trainers.metrics_log import MetricsLog, draw_curves
+from trainers.optimizers import OPTIMIZERS
+from trainers.progress import ProgressLine
+from trainers.protocols import CenterCrop, Score, average_moving_statistics
+from trainers.replicas import make_strategy
+from trainers.schedules import SCHEDULES, Progress, with_warmup
+from trainers.train_step import GRADIENT_NORM, TrainStep
+
+# A call from Python takes as many steps as fit in about this time: rare enough to cost nothing,
+# often enough for a progress line and for stopping on a signal.
+SECONDS_PER_CALL = 1.0
+
+
+@dataclasses.dataclass
+class LoopState:
+    """What a checkpoint keeps beside the variables; the data's position follows from the step.
+
+    Attributes:
+        step: steps taken.
+        label_order: the data set's label-order hash.
+        validation_errors: top-1 error of every evaluation so far, for schedules and the best.
+        window: sums of the steps since the last line of train metrics: loss, top-1, top-5, images.
+    """
+
+    step: int
+    label_order: str
+    validation_errors: list[float]
+    window: list[float]
+
+
+def train(config: TrainConfig) -> tuple[Run, Score]:
+    """Trains a net as `config` says, in a new run folder or the interrupted one it continues.
+
+    Returns the run and its last validation score. On SIGINT or SIGTERM it saves and raises
+    SystemExit(0); the same call continues at the next step.
+
+    Raises:
+        UserError: what the flags ask for does not exist, does not fit, or does not converge.
+    """
+    strategy = make_strategy(config.replicas)
+    source = open_dataset(config.pipeline)
+    refuse_unusable(config, source, strategy)
+    interrupted = find_interrupted(config) if config.resume else None
+    package = interrupted[0].load_nets() if interrupted else nets
+    trainer = Trainer(config, source, package, strategy)
+    run, lock = interrupted or new_run(config, source)
+    print(f"run folder: {run.directory}", flush=True)
+    with lock:
+        return run, trainer.train(run)
+
+
+def refuse_unusable(config: TrainConfig, source: Source, strategy: tf.distribute.Strategy) -> None:
+    """Raises UserError for what is wrong with the flags as a whole, before a folder is made."""
+    replicas = strategy.num_replicas_in_sync
+    batch = config.pipeline.train_batch_size
+    parts = replicas * config.accumulation_steps
+    if batch % parts:
+        raise UserError(
+            f"--train_batch_size={batch} is not a multiple of {parts}, the {replicas} replicas "
+            f"times --accumulation_steps={config.accumulation_steps}"
+        )
+    SCHEDULES.make(config.schedule)
+    OPTIMIZERS.make(config.optimizer)
+
+
+class Trainer:
+    """One run in this process: its model, optimizer and compiled steps."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        source: Source,
+        package: ModuleType,
+        strategy: tf.distribute.Strategy,
+    ):
+        """Builds the net from `package`: `nets`, or the copy that an interrupted run has of it."""
+        self._config, self._source, self._strategy = config, source, strategy
+        self._batch_size = config.pipeline.train_batch_size
+        self._steps_per_epoch = input_pipeline.steps_per_epoch(source, config.pipeline)
+        self._total_steps = config.train_steps or math.ceil(
+            config.train_epochs * self._steps_per_epoch
+        )
+        keras.utils.set_random_seed(config.pipeline.seed)
+        keras.mixed_precision.set_global_policy(config.precision)
+        with strategy.scope():
+            self._model = models.build(config, source, package)
+            self._step = TrainStep(
+                config,
+                self._model,
+                parse_call(config.net).name,
+                package,
+                input_pipeline.device_map(source, config.pipeline, training=True),
+                strategy,
+            )
+        self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
+        self._protocol = CenterCrop(self._model, source, config.pipeline, strategy)
+        self._state = LoopState(0, source.label_order, [], [0.0] * 4)
+        self._stop_signal: int | None = None
+
+    def train(self, run: Run) -> Score:
+        """Takes the steps that are left to the run; see `train`."""
+        self._run = run
+        self._restore()
+        step = self._state.step
+        if step:
+            print(f"continuing after step {step} of {self._total_steps}", flush=True)
+        log = MetricsLog(self._run.directory, step)
+        handlers = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            score = self._run_steps(log)
+        finally:
+            log.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        draw_curves(self._run.directory, title=str(self._run.directory))
+        self._run.write_json(
+            "result.json", {"step": self._state.step, "validation": dataclasses.asdict(score)}
+        )
+        return score
+
+    def _run_steps(self, log: MetricsLog) -> Score:
+        """The loop itself. Ends at the last step, with the score of the last evaluation."""
+        config, state = self._config, self._state
+        iterator = self._training_batches(start=state.step)
+        line = ProgressLine(self._total_steps)
+        evaluate_every = max(1, round(config.eval_epochs * self._steps_per_epoch))
+        saved_at, steps_per_call = time.monotonic(), 1
+        score: Score | None = None
+        window_start = time.monotonic()
+        while state.step < self._total_steps:
+            next_stop = min(
+                _next_multiple(state.step, config.log_steps),
+                _next_multiple(state.step, evaluate_every),
+                self._total_steps,
+            )
+            count = min(steps_per_call, next_stop - state.step)
+            began = time.monotonic()
+            self._steps(iterator, count)
+            if time.monotonic() - began < SECONDS_PER_CALL / 2:
+                steps_per_call *= 2
+            line.show(state.step, self._summary())
+
+            if state.step % config.log_steps == 0 or state.step == self._total_steps:
+                seconds = time.monotonic() - window_start
+                line.keep(self._log_train(log, seconds))
+                window_start = time.monotonic()
+            evaluated = state.step % evaluate_every == 0 or state.step == self._total_steps
+            if evaluated:
+                average_moving_statistics(self._model, self._strategy)
+                with self._step.averaged_weights():
+                    score = self._protocol.evaluate()
+                line.keep(self._log_validation(log, score))
+            minutes = (time.monotonic() - saved_at) / 60
+            if evaluated or minutes > config.checkpoint_minutes or self._stop_signal:
+                self._save(best=evaluated)
+                saved_at = time.monotonic()
+            if evaluated:
+                window_start = time.monotonic()  # evaluation and saving are not training
+            if self._stop_signal and state.step < self._total_steps:
+                name = signal.Signals(self._stop_signal).name
+                line.keep(f"{name}: saved at step {state.step}; the same command continues")
+                raise SystemExit(0)
+        if score is None:  # the run was interrupted after its last step
+            with self._step.averaged_weights():
+                score = self._protocol.evaluate()
+        return score
+
+    def _steps(self, iterator: Any, count: int) -> None:
+        """Takes `count` steps and adds their sums to the window."""
+        state = self._state
+        rates = [self._learning_rate(state.step + index) for index in range(count)]
+        rows = self._step.take_steps(iterator, tf.constant(rates, tf.float32)).numpy()
+        for index, row in enumerate(rows.astype(np.float64)):
+            if not np.isfinite(row[0]):
+                raise UserError(
+                    f"the loss is not finite at step {state.step + index + 1}: lower "
+                    f"--learning_rate ({self._config.learning_rate}) or add --warmup_epochs; "
+                    f"the last checkpoint is in {self._run.checkpoints}"
+                )
+            state.window = (np.asarray(state.window) + row[:GRADIENT_NORM]).tolist()
+        state.step += count
+
+    def _training_batches(self, start: int) -> Any:
+        parts = self._strategy.num_replicas_in_sync * self._config.accumulation_steps
+        part = self._batch_size // parts
+
+        def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return input_pipeline.train(
+                self._source,
+                self._config.pipeline,
+                batch_size=part,
+                start=start,
+            )
+
+        return iter(self._strategy.distribute_datasets_from_function(dataset))
+
+    def _learning_rate(self, step: int) -> float:
+        progress = Progress(
+            step, self._steps_per_epoch, self._total_steps, self._state.validation_errors
+        )
+        return self._config.learning_rate * self._schedule(progress)
+
+    def _summary(self) -> str:
+        loss, top1, _, images = self._state.window
+        return f"loss {loss / images:.4f}  top-1 {top1 / images:.1%}".replace("%", " %")
+
+    def _log_train(self, log: MetricsLog, seconds: float) -> str:
+        """Writes the window's means as a line, empties the window, and returns it for people."""
+        state = self._state
+        loss, top1, top5, images = state.window
+        values = {
+            "step": state.step,
+            "epoch": round(state.step / self._steps_per_epoch, 4),
+            "split": "train",
+            "loss": loss / images,
+            "top1": top1 / images,
+            "top5": top5 / images,
+            "learning_rate": self._learning_rate(state.step - 1),
+            "images_per_second": round(images / seconds, 2),
+        }
+        log.write(**values)
+        text = (
+            f"step {state.step}/{self._total_steps}  epoch {values['epoch']:.2f}  "
+            f"{self._summary()}  rate {values['learning_rate']:.3g}  "
+            f"{values['images_per_second']:.1f} images/s"
+        )
+        state.window = [0.0] * 4
+        return text
+
+    def _log_validation(self, log: MetricsLog, score: Score) -> str:
+        epoch = round(self._state.step / self._steps_per_epoch, 4)
+        log.write(step=self._state.step, epoch=epoch, split="validation", **vars(score))
+        self._state.validation_errors.append(1 - score.top1)
+        return f"step {self._state.step}  validation: {score.line()} ({score.images} images)"
+
+    def _save(self, *, best: bool) -> None:
+        """Saves a checkpoint; after an evaluation it is also the best one if none was better."""
+        average_moving_statistics(self._model, self._strategy)
+        path = checkpoints.save(
+            self._run.checkpoints,
+            self._variables(),
+            dataclasses.asdict(self._state),
+            keep=self._config.keep_checkpoints,
+        )
+        errors = self._state.validation_errors
+        if best and errors[-1] <= min(errors):
+            checkpoints.mark_best(path)
+
+    def _restore(self) -> None:
+        """Takes up the newest checkpoint, if there is one."""
+        checkpoint = checkpoints.load_latest(self._run.checkpoints)
+        if checkpoint is None:
+            return
+        models.refuse_other_labels(checkpoint, self._source)
+        checkpoint.restore(self._variables(), prefix="")
+        self._state = LoopState(**checkpoint.state)
+
+    def _variables(self) -> dict[str, Any]:
+        """Every variable that a checkpoint keeps, by name."""
+        return checkpoints.model_variables(self._model) | self._step.variables()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop_signal = number
+
+
+def _next_multiple(step: int, interval: int) -> int:
+    return (step // interval + 1) * interval

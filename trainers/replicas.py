@@ -1,0 +1,51 @@
+"""Which devices a run uses: `--replicas` as a tf.distribute strategy."""
+
+import re
+
+import tensorflow as tf
+
+from data_prep.commandline import UserError
+
+
+def make_strategy(replicas: str) -> tf.distribute.Strategy:
+    """The strategy for `replicas`, one of:
+
+    - `auto`: every GPU, or the CPU where there is none;
+    - `N`: the first N GPUs;
+    - `cpu:N`: the CPU split into N logical devices (for tests and for teaching).
+
+    One replica needs no communication and gets OneDeviceStrategy; more get MirroredStrategy.
+
+    Raises:
+        UserError: `replicas` is none of these, or asks for more GPUs than there are.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    if match := re.fullmatch(r"cpu(?::(\d+))?", replicas):
+        devices = _split_cpu(int(match[1] or 1))
+    elif replicas == "auto":
+        devices = [gpu.name for gpu in gpus] or ["/cpu:0"]
+    elif replicas.isdigit() and int(replicas) > 0:
+        if int(replicas) > len(gpus):
+            raise UserError(
+                f"--replicas={replicas}, but TensorFlow sees {len(gpus)} GPUs: "
+                f"use --replicas=auto, or --replicas=cpu:{replicas} to split the CPU"
+            )
+        devices = [gpu.name for gpu in gpus[: int(replicas)]]
+    else:
+        raise UserError(f"--replicas={replicas} is none of auto, a number of GPUs, cpu:N")
+    if len(devices) == 1:
+        return tf.distribute.OneDeviceStrategy(devices[0])
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def _split_cpu(count: int) -> list[str]:
+    """Makes `count` logical CPU devices, which must happen before TensorFlow starts."""
+    if count < 1:
+        raise UserError("--replicas=cpu:N needs N of at least 1")
+    physical = tf.config.list_physical_devices("CPU")[0]
+    configured = tf.config.get_logical_device_configuration(physical)
+    if configured is None or len(configured) < count:
+        tf.config.set_logical_device_configuration(
+            physical, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+        )
+    return [f"/cpu:{index}" for index in range(count)]

@@ -1,0 +1,25 @@
+"""Trains a net and records the run.
+
+    python trainers/train.py --flagfile=flags/alexnet.cfg --data_dir=data
+
+A flag on the command line overrides the flag file if it comes after it. The same command after an
+interruption continues the run.
+"""
+
+from data_prep import commandline
+from trainers.config import TrainConfig
+
+
+def main() -> None:
+    """Reads the flags and trains."""
+    config = commandline.config_from_flags(TrainConfig)
+    if not config.net:
+        raise commandline.UserError("no net is named: --net=NAME, or --flagfile=flags/NAME.cfg")
+    from trainers import loop
+
+    run, score = loop.train(config)
+    print(f"{run.directory}: validation {score.line()} over {score.images} images")
+
+
+if __name__ == "__main__":
+    commandline.run(main, configs=[TrainConfig])
