@@ -16,12 +16,14 @@ import numpy as np
 
 from data_prep.schema import Statistics
 
-# A product of two centred levels is at most 2^14, so 2^10 of them add up exactly in float32.
 _CENTRE = 128
+_OPAQUE = 255 - _CENTRE  # every pixel's fourth byte, centred
+# A product of two centred levels is at most 2^14, so 2^10 of them add up exactly in float32.
 _ROWS = 1024
-_PIXELS_IN_ROW = 4  # several pixels a row make the product wide enough to be worth BLAS's while
-_CHANNELS = 3
+_PIXELS_IN_ROW = 2  # several pixels a row make the product wide enough for BLAS; more waste work
+_CHANNELS = 4
 _COLUMNS = _PIXELS_IN_ROW * _CHANNELS
+_IMAGES_IN_16_BITS = 257
 
 
 @dataclasses.dataclass
@@ -50,20 +52,28 @@ class PixelSums:
 
     def __post_init__(self) -> None:
         self.image_sum = np.zeros((self.side, self.side, 3), np.int64)
+        self._recent = np.zeros((self.side, self.side, _CHANNELS), np.uint16)
 
     def add(self, image: np.ndarray, label: int) -> None:
-        """Adds one image, uint8 [h, w, 3] (h and w at least `side`)."""
+        """Adds one image, uint8 [h, w, 4] with the fourth byte 255 (h and w at least `side`)."""
         height, width, _ = image.shape
         self.images += 1
         self.pixels += height * width
-        sums, products = _sums_and_products(image)
-        self.sums += sums
-        self.products += products
-        top, left = (height - self.side) // 2, (width - self.side) // 2
+        products = _products(image)
+        self.sums += products[:3, 3] // _OPAQUE
+        self.products += products[:3, :3]
         if self.side:
-            self.image_sum += image[top : top + self.side, left : left + self.side]
+            top, left = (height - self.side) // 2, (width - self.side) // 2
+            self._recent += image[top : top + self.side, left : left + self.side]
+            if self.images % _IMAGES_IN_16_BITS == 0:
+                self._settle()
         self.labels[label] += 1
         self.sizes[height, width] += 1
+
+    def _settle(self) -> None:
+        """Moves what 16 bits hold of the mean image to 64."""
+        self.image_sum += self._recent[..., :3]
+        self._recent[:] = 0
 
     def merge(self, other: "PixelSums") -> None:
         """Adds what another has added up."""
@@ -71,12 +81,15 @@ class PixelSums:
         self.pixels += other.pixels
         self.sums += other.sums
         self.products += other.products
+        other._settle()
+        self._settle()  # as the counts that it goes by are added up
         self.image_sum += other.image_sum
         self.labels.update(other.labels)
         self.sizes.update(other.sizes)
 
     def statistics(self, num_classes: int) -> Statistics:
         """The statistics of what was added; of nothing, zeros."""
+        self._settle()
         count = max(self.pixels, 1)
         mean = self.sums / count
         covariance = self.products / count - np.outer(mean, mean)
@@ -97,6 +110,7 @@ class PixelSums:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """As arrays for an .npz file."""
+        self._settle()
         return {
             "counts": np.array([self.side, self.images, self.pixels], np.int64),
             "sums": self.sums,
@@ -119,17 +133,14 @@ class PixelSums:
         return result
 
 
-def _sums_and_products(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exact int64 sums [3] and products [3, 3] of the centred levels of a uint8 image."""
+def _products(image: np.ndarray) -> np.ndarray:
+    """int64 [4, 4], the sums of products of the centred levels of a uint8 [h, w, 4] image."""
     levels = image.reshape(-1)
     blocks = -(-levels.size // (_ROWS * _COLUMNS))
-    padded = np.zeros(blocks * _ROWS * _COLUMNS, np.float32)
+    padded = np.empty(blocks * _ROWS * _COLUMNS, np.float32)
+    padded[levels.size :] = 0
     np.subtract(levels, np.float32(_CENTRE), out=padded[: levels.size])
     rows = padded.reshape(blocks, _ROWS, _COLUMNS)
     products = np.matmul(rows.transpose(0, 2, 1), rows).sum(axis=0, dtype=np.float64)
-    sums = np.matmul(np.ones((1, _ROWS), np.float32), rows).sum(axis=(0, 1), dtype=np.float64)
     shape = (_PIXELS_IN_ROW, _CHANNELS, _PIXELS_IN_ROW, _CHANNELS)
-    return (
-        sums.reshape(_PIXELS_IN_ROW, _CHANNELS).sum(axis=0).astype(np.int64),
-        np.einsum("pcpd->cd", products.reshape(shape)).astype(np.int64),
-    )
+    return np.einsum("pcpd->cd", products.reshape(shape)).astype(np.int64)

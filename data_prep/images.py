@@ -27,7 +27,7 @@ from data_prep import jpeg_header
 from data_prep.resample import resample
 from data_prep.schema import ImageSettings
 
-MAX_PIXELS = 2 * (PillowImage.MAX_IMAGE_PIXELS or 0)  # where Pillow itself refuses
+MAX_PIXELS = 89_478_485  # where Pillow warns of a decompression bomb; ILSVRC has none larger
 MAX_SIDE = 65500  # of a JPEG, libjpeg's JPEG_MAX_DIMENSION
 _EXIF_ORIENTATION = 0x0112
 _pillow_lock = threading.Lock()
@@ -43,8 +43,8 @@ class Image:
 
     Attributes:
         encoded: the JPEG file, or the raw pixels.
-        pixels: uint8 [height, width, 3], RGB: what the encoder was given. Decoding the JPEG again
-            would give slightly others; see `dataset_stats`.
+        pixels: uint8 [height, width, 4], R, G, B and 255: what the encoder was given. Decoding
+            the JPEG again would give slightly others; see `dataset_stats`.
     """
 
     encoded: bytes
@@ -103,11 +103,11 @@ def stored_size(
 
 
 def encode(pixels: np.ndarray, settings: ImageSettings) -> bytes:
-    """The stored bytes of uint8 [h, w, 3] pixels: a baseline JPEG, or the pixels themselves."""
+    """The stored bytes of uint8 [h, w, 4] pixels: a baseline JPEG, or raw R, G, B."""
     if settings.encoding == "raw":
-        return pixels.tobytes()
+        return pixels[..., :3].tobytes()
     return simplejpeg.encode_jpeg(
-        pixels, quality=settings.quality, colorspace="RGB", colorsubsampling=settings.chroma
+        pixels, quality=settings.quality, colorspace="RGBX", colorsubsampling=settings.chroma
     )
 
 
@@ -126,13 +126,13 @@ def _decode_jpeg(
     if not header.is_regular or turned:
         return None
     try:
-        return simplejpeg.decode_jpeg(data, colorspace="RGB")
+        return simplejpeg.decode_jpeg(data, colorspace="RGBA")
     except ValueError:  # what libjpeg only warns about is an error here too
         return None
 
 
 def _decode_any(data: bytes, settings: ImageSettings) -> np.ndarray:
-    """Whatever Pillow opens, as uint8 [h, w, 3]."""
+    """Whatever Pillow opens, as uint8 [h, w, 4]."""
     # Pillow's switch for truncated files is global: one slow image at a time.
     with _pillow_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -143,7 +143,7 @@ def _decode_any(data: bytes, settings: ImageSettings) -> np.ndarray:
                     raise Rejected(f"{image.height} x {image.width} pixels: too large")
                 image.load()
                 turned = ImageOps.exif_transpose(image) if settings.exif else image
-                return _to_rgb(turned)
+                return _to_rgba(turned)
         except Rejected:
             raise
         except PillowImage.UnidentifiedImageError:
@@ -155,13 +155,13 @@ def _decode_any(data: bytes, settings: ImageSettings) -> np.ndarray:
             ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
-def _to_rgb(image: PillowImage.Image) -> np.ndarray:
+def _to_rgba(image: PillowImage.Image) -> np.ndarray:
     if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8
         levels = np.asarray(image).astype(np.float64) / 257
         gray = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-        return np.repeat(gray[..., None], 3, axis=2)
+        image = PillowImage.fromarray(gray)
     if image.has_transparency_data:
         overlay = image.convert("RGBA")
         white = PillowImage.new("RGBA", image.size, "white")
         image = PillowImage.alpha_composite(white, overlay)
-    return np.array(image.convert("RGB"))
+    return np.array(image.convert("RGB").convert("RGBA"))

@@ -24,7 +24,6 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageDraw
 
-from data_prep.resample import resample
 from data_prep.sources import DEVKIT, TRAIN_TAR, VALIDATION_TAR
 from data_prep.synsets import GROUND_TRUTH_FILE, META_FILE
 
@@ -109,7 +108,7 @@ def draw(label: int, rng: np.random.Generator) -> np.ndarray:
 def _background(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Smooth colours with untextured clutter of all shapes: uint8 [h, w, 3]."""
     coarse = rng.integers(0, 256, (*rng.integers(2, 7, 2), 3), dtype=np.uint8)
-    image = Image.fromarray(resample(coarse, height, width))
+    image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     canvas = ImageDraw.Draw(image)
     for _ in range(rng.integers(8, 20)):
         x, y = rng.uniform(0, width), rng.uniform(0, height)

@@ -6,20 +6,19 @@ data sets, losses or optimizers, and uses keras and ``keras.ops`` only.
 
 Importing this package, ``names`` and ``entry`` are quick: keras is imported by the first ``build``.
 The package also works as a copy under another name (every import in it is relative), which is how
-a run keeps the source of the net that it trained; see ``source_files``.
+a run keeps the source of the net that it trained: see ``source_files``. Each copy has its own
+``example_seeds``.
 """
 
-from .registry import (
-    BatchNorm,
-    Net,
-    PublishedError,
-    build,
-    decay_variables,
-    entry,
-    example_seeds,
-    names,
-    source_files,
-)
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from .registry import BatchNorm, Net, PublishedError, entry, names, source_files, unknown_name
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = [
     "BatchNorm",
@@ -32,3 +31,56 @@ __all__ = [
     "names",
     "source_files",
 ]
+
+
+def build(
+    name: str,
+    num_classes: int = 1000,
+    image_size: int | tuple[int, int] | None = None,
+    **variant: Any,
+) -> keras.Model:
+    """Builds an untrained net as a Keras functional model.
+
+    Args:
+        name: one of ``names()``.
+        num_classes: width of the last layer.
+        image_size: side, or (height, width), of the input in pixels; the paper's where None.
+        **variant: the net's options, see ``entry(name).options``.
+
+    Returns:
+        A model from float images [batch, height, width, 3], RGB, normalised, to float32 logits
+        [batch, num_classes] (float32 under mixed precision too), or, where the net has auxiliary
+        heads, to a dict of such tensors: 'logits', 'aux1', ...
+
+    Raises:
+        ValueError: an unknown name or option, or a size that the architecture can't take.
+    """
+    net = entry(name)
+    for option in variant:
+        if option not in net.options:
+            raise ValueError(unknown_name(f"option of {name}", option, list(net.options)))
+    from . import model
+
+    return model.build_model(net, num_classes, image_size or net.image_size, variant)
+
+
+def decay_variables(name: str, model: keras.Model) -> list[Any]:
+    """Returns those trainable variables of a built net that the paper's L2 rule decays."""
+    from .model import decay_variables
+
+    return decay_variables(entry(name), model)
+
+
+def example_seeds(seeds: Any) -> contextlib.AbstractContextManager[None]:
+    """Makes dropout and stochastic depth pure functions of each example's own seed.
+
+    Within the context, in this thread, every mask that the nets built by this package draw for
+    example i depends on ``seeds[i]`` and on the layer's name alone, not on the batch's size, its
+    split over replicas or the device. Outside of it they draw as Keras does.
+
+    Args:
+        seeds: int32 tensor [batch, 2], one pair for each example of the batch that is called.
+    """
+    from . import layers
+
+    return layers.example_seeds(seeds)

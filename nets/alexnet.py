@@ -2,7 +2,8 @@
 
 ``alexnet`` is the net of the 2012 paper, in the two groups of feature maps that were split over two
 GPUs: conv2, conv4 and conv5 see only their own half. ``caffenet`` is BVLC's variant of it,
-``alexnet_owt`` that of "One weird trick", which most libraries call AlexNet. ``alexnet_small`` is ours.
+``alexnet_owt`` that of "One weird trick", which most libraries call AlexNet, and ``alexnet_small``
+is ours.
 
 Sides of the feature maps stand in the margin, for the net's own input.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .registry import Net, PublishedError
+from .registry import Net, PublishedError, ResponseNorm
 
 if TYPE_CHECKING:
     from .builder import Builder
@@ -29,18 +30,18 @@ PAPER_CAFFE = (
     "ACM Multimedia 2014, arXiv:1408.5093"
 )
 # Section 3.3: n, alpha, beta and k. Caffe divides alpha by n, and has k=1.
-LRN = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0}
-CAFFE_LRN = {"size": 5, "alpha": 1e-4 / 5, "beta": 0.75, "k": 1.0}
+LRN = ResponseNorm(size=5, alpha=1e-4, beta=0.75, k=2.0)
+CAFFE_LRN = ResponseNorm(size=5, alpha=1e-4 / 5, beta=0.75, k=1.0)
 
 
 def alexnet(nn: Builder, x: Any, num_classes: int, *, groups: int, dropout: float = 0.5) -> Any:
     """Section 3.5 and figure 2; initialised as in section 5, half of the biases with ones."""
     nn = nn.using(kernel_initializer=nn.normal(0.01))
     x = nn.conv_relu(x, 96, 11, 4, pad="ceil", name="conv1")  # 55
-    x = nn.lrn(x, **LRN, name="norm1")
+    x = nn.lrn(x, LRN, name="norm1")
     x = nn.max_pool(x, 3, 2, name="pool1")  # 27
     x = nn.conv_relu(x, 256, 5, pad=2, groups=groups, bias_initializer=1.0, name="conv2")  # 27
-    x = nn.lrn(x, **LRN, name="norm2")
+    x = nn.lrn(x, LRN, name="norm2")
     x = nn.max_pool(x, 3, 2, name="pool2")  # 13
     x = nn.conv_relu(x, 384, 3, pad=1, name="conv3")  # 13
     x = nn.conv_relu(x, 384, 3, pad=1, groups=groups, bias_initializer=1.0, name="conv4")  # 13
@@ -58,10 +59,10 @@ def caffenet(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> 
     nn = nn.using(kernel_initializer=nn.normal(0.01))
     x = nn.conv_relu(x, 96, 11, 4, name="conv1")  # 55
     x = nn.max_pool(x, 3, 2, pad="ceil", name="pool1")  # 27
-    x = nn.lrn(x, **CAFFE_LRN, name="norm1")
+    x = nn.lrn(x, CAFFE_LRN, name="norm1")
     x = nn.conv_relu(x, 256, 5, pad=2, groups=2, bias_initializer=1.0, name="conv2")  # 27
     x = nn.max_pool(x, 3, 2, pad="ceil", name="pool2")  # 13
-    x = nn.lrn(x, **CAFFE_LRN, name="norm2")
+    x = nn.lrn(x, CAFFE_LRN, name="norm2")
     x = nn.conv_relu(x, 384, 3, pad=1, name="conv3")  # 13
     x = nn.conv_relu(x, 384, 3, pad=1, groups=2, bias_initializer=1.0, name="conv4")  # 13
     x = nn.conv_relu(x, 256, 3, pad=1, groups=2, bias_initializer=1.0, name="conv5")  # 13
@@ -102,9 +103,9 @@ FEATURE_MAPS = _feature_maps(
     conv1=96, pool1=96, conv2=256, pool2=256, conv3=384, conv4=384, conv5=256, pool5=256
 )
 CEIL_CONV1 = (
-    "224 pixels without padding give 54 positions, not the paper's 55: conv1 keeps the last, partial "
-    "window, as the authors' cuda-convnet does; that equals 3 zero pixels at the bottom and right "
-    "(227 pixels, Caffe's choice, fit exactly and are not padded)"
+    "224 pixels without padding give 54 positions, not the paper's 55: conv1 keeps the last, "
+    "partial window, as the authors' cuda-convnet does; that equals 3 zero pixels at the bottom "
+    "and right (227 pixels, Caffe's choice, fit exactly and are not padded)"
 )
 
 NETS = (

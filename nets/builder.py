@@ -1,4 +1,4 @@
-"""The vocabulary in which the nets' bodies are written, and the model around a body.
+"""The vocabulary in which the nets' bodies are written.
 
 A ``Builder`` holds what a paper states once for all layers (initialisers, the constants of batch
 normalisation); each method adds one layer under the given name. Sizes are explicit as in the
@@ -8,16 +8,16 @@ papers' reference code: padding is a number of pixels on each side, not TensorFl
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 
 from . import layers
-from .registry import BatchNorm, Net
+from .registry import Net, ResponseNorm
 
-# A number of zero pixels on each side; 'same', TensorFlow's rule; or 'ceil', zeros at the bottom and
-# right so that a last, partial window counts (cuda-convnet's convolutions, Caffe's pooling).
+# A number of zero pixels on each side; 'same', TensorFlow's rule; or 'ceil', zeros at the bottom
+# and right so that a last, partial window counts (cuda-convnet's convolutions, Caffe's pooling).
 Pad = int | Literal["same", "ceil"]
 # Keras's name of an initialiser, or its config: data, from which every layer makes its own (an
 # initialiser object that layers shared would give them all the same values).
@@ -30,7 +30,7 @@ class Builder:
 
     Attributes:
         net: the entry that is being built; its ``batch_norm`` holds the constants.
-        kernel_initializer: of convolutions and fully connected layers, unless a call says otherwise.
+        kernel_initializer: of convolutions and fully connected layers, unless a call overrides it.
         bias_initializer: the constant that biases start at, likewise.
         synchronized: whether batch statistics are computed over all replicas.
     """
@@ -56,8 +56,11 @@ class Builder:
 
     @staticmethod
     def variance_scaling(scale: float, mode: str, distribution: str) -> Initializer:
-        """Variance scale/fan: (1, 'fan_in', 'uniform') is Caffe's xavier, (2, ..., 'untruncated_normal')
-        He's (Caffe's msra takes fan_in, fb.resnet.torch fan_out)."""
+        """Variance scale/fan.
+
+        (1, 'fan_in', 'uniform') is Caffe's xavier; (2, 'fan_in', 'untruncated_normal') its msra,
+        after He et al., where fb.resnet.torch takes 'fan_out'.
+        """
         config = {"scale": scale, "mode": mode, "distribution": distribution}
         return {"class_name": "VarianceScaling", "config": config}
 
@@ -80,7 +83,7 @@ class Builder:
     ) -> Any:
         """A convolution [batch, h, w, c] -> [batch, h', w', filters]."""
         x, padding = self._padded(x, size, strides, pad, name)
-        layer = keras.layers.Conv2D if groups == 1 else layers.SplitConv2D
+        layer = keras.layers.Conv2D if groups == 1 else layers.GroupedConv2D
         return layer(
             filters,
             size,
@@ -250,9 +253,10 @@ class Builder:
         """max(x, 0), cut at ``maximum`` where given."""
         return keras.layers.ReLU(maximum, name=name)(x)
 
-    def lrn(self, x: Any, *, name: str, size: int, alpha: float, beta: float, k: float) -> Any:
-        """Local response normalisation across channels; alpha multiplies the sum."""
-        return layers.LocalResponseNormalization(size, alpha, beta, k, name=name)(x)
+    def lrn(self, x: Any, constants: ResponseNorm, *, name: str) -> Any:
+        """Local response normalisation across channels."""
+        c = constants
+        return layers.LocalResponseNormalization(c.size, c.alpha, c.beta, c.k, name=name)(x)
 
     def dropout(self, x: Any, rate: float, *, name: str) -> Any:
         """Drops values with probability ``rate`` in training."""
@@ -320,31 +324,3 @@ class Builder:
             tuple(amounts), data_format="channels_last", name=f"{name}_pad"
         )
         return padded(x), "valid"
-
-
-def build_model(
-    net: Net, num_classes: int, image_size: int | tuple[int, int], variant: Mapping[str, Any]
-) -> keras.Model:
-    """Builds the model of an entry; see ``nets.build``, whose arguments are checked there."""
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    for what, value in (
-        ("image_size", height),
-        ("image_size", width),
-        ("num_classes", num_classes),
-    ):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{net.name}: {what} must be at least 1, not {value!r}")
-    options = dict(variant)
-    builder = Builder(net, synchronized=options.pop("synchronized_batch_norm", False))
-    inputs = keras.Input((height, width, 3), name="image")
-    outputs = net.body(builder, inputs, num_classes, **net.arguments, **options)
-    if isinstance(outputs, dict):
-        outputs = {head: _as_float32(tensor, head) for head, tensor in outputs.items()}
-    else:
-        outputs = _as_float32(outputs, "logits")
-    return keras.Model(inputs, outputs, name=net.name)
-
-
-def _as_float32(x: Any, name: str) -> Any:
-    # The softmax of bfloat16 logits loses the small differences that a loss is made of.
-    return keras.layers.Activation("linear", dtype="float32", name=name)(x)

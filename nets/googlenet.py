@@ -1,22 +1,20 @@
 """GoogLeNet, with its two auxiliary classifiers as outputs.
 
-``build('googlenet')`` gives a dict of logits: 'logits', 'aux1' (after inception_4a) and 'aux2' (after
-inception_4d); with ``auxiliary=False`` the heads are left out, as at test time.
+``build('googlenet')`` gives a dict of logits: 'logits', 'aux1' (after inception_4a) and 'aux2'
+(after inception_4d); with ``auxiliary=False`` the heads are left out, as at test time.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .alexnet import CAFFE_LRN  # the paper gives no constants, BVLC's model has these
 from .registry import Net, PublishedError
 
 if TYPE_CHECKING:
     from .builder import Builder
 
 PAPER = "C. Szegedy et al.: Going Deeper with Convolutions. CVPR 2015, arXiv:1409.4842"
-# The paper gives no constants; Caffe's, which divides alpha by the size.
-LRN = {"size": 5, "alpha": 1e-4 / 5, "beta": 0.75, "k": 1.0}
-
 # Table 1: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj.
 INCEPTION = {
     "3a": (64, 96, 128, 16, 32, 32),  # 256
@@ -63,10 +61,10 @@ def googlenet(
     )
     x = nn.conv_relu(x, 64, 7, 2, pad=3, name="conv1")  # 112
     x = nn.max_pool(x, 3, 2, pad="ceil", name="pool1")  # 56
-    x = nn.lrn(x, **LRN, name="norm1")
+    x = nn.lrn(x, CAFFE_LRN, name="norm1")
     x = nn.conv_relu(x, 64, 1, name="conv2_reduce")  # 56
     x = nn.conv_relu(x, 192, 3, pad=1, name="conv2")  # 56
-    x = nn.lrn(x, **LRN, name="norm2")
+    x = nn.lrn(x, CAFFE_LRN, name="norm2")
     x = nn.max_pool(x, 3, 2, pad="ceil", name="pool2")  # 28
     x = inception(nn, x, "3a")  # 28
     x = inception(nn, x, "3b")  # 28

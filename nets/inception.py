@@ -14,8 +14,8 @@ PAPER_BN = (
     "Internal Covariate Shift. ICML 2015, arXiv:1502.03167"
 )
 PAPER_V3 = (
-    "C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens, Z. Wojna: Rethinking the Inception Architecture "
-    "for Computer Vision. CVPR 2016, arXiv:1512.00567"
+    "C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens, Z. Wojna: Rethinking the Inception "
+    "Architecture for Computer Vision. CVPR 2016, arXiv:1512.00567"
 )
 
 # BN-Inception, figure 5: #1x1, #3x3 reduce, #3x3, #double 3x3 reduce, #double 3x3, pooling,
@@ -79,8 +79,10 @@ def inception_v3(
     dropout: float = 0.2,
     auxiliary: bool = True,
 ) -> Any:
-    """Table 1 and figures 5 to 7, in the details of TF-slim. ``count_zeros``: whether padding counts
-    in the average poolings' means."""
+    """Table 1 and figures 5 to 7, in the details of TF-slim.
+
+    ``count_zeros``: whether padding counts in the means of the average poolings.
+    """
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_in", "truncated_normal"))
     x = nn.conv_bn_relu(x, 32, 3, 2, name="conv1a")  # 149
     x = nn.conv_bn_relu(x, 32, 3, name="conv2a")  # 147

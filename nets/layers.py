@@ -7,15 +7,18 @@ Dropout and stochastic depth draw each example's mask from that example's own se
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 _context = threading.local()
+_registered = keras.saving.register_keras_serializable(__package__ or "nets")
 
 
 @contextlib.contextmanager
@@ -32,23 +35,12 @@ def example_seeds(seeds: Any) -> Iterator[None]:
         _context.seeds = outer
 
 
-def _mix(bits: Any) -> Any:
-    """Scrambles uint32 values one by one, as MurmurHash3's 32-bit finaliser does."""
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        bits = ops.bitwise_xor(bits, ops.right_shift(bits, _uint32(shift)))
-        bits = ops.multiply(bits, _uint32(factor))
-    return ops.bitwise_xor(bits, ops.right_shift(bits, _uint32(16)))
-
-
-def _uint32(value: int) -> Any:
-    return ops.convert_to_tensor(value, "uint32")
-
-
 def keep_mask(seeds: Any, layer_name: str, shape: tuple[int, ...], rate: float) -> Any:
     """Draws for each example which of its values are kept, by a counter-based hash.
 
-    A pure function of (an example's seed pair, the layer's name, the value's index): the seeds and
-    the name become two 32-bit keys, and two rounds of mixing turn key and index into 32 random bits.
+    A pure function of (an example's seed pair, the layer's name, the value's index): the seeds
+    and the name become two 32-bit keys, and two rounds of mixing turn the keys and the index into
+    32 random bits. In uint32 because TensorFlow multiplies int32 on the host, not on a GPU.
 
     Args:
         seeds: int32 [batch, 2].
@@ -63,161 +55,180 @@ def keep_mask(seeds: Any, layer_name: str, shape: tuple[int, ...], rate: float) 
     layer = _uint32(zlib.crc32(layer_name.encode()))
     first = _mix(ops.bitwise_xor(_mix(ops.bitwise_xor(seeds[:, :1], layer)), seeds[:, 1:]))
     second = _mix(ops.add(first, layer))
-    count = 1
-    for side in shape:
-        count *= side
     # The golden ratio spreads consecutive indices over all 32 bits before they are mixed.
-    index = ops.multiply(ops.arange(count, dtype="uint32"), _uint32(0x9E3779B9))
+    index = ops.multiply(ops.arange(math.prod(shape), dtype="uint32"), _uint32(0x9E3779B9))
     bits = _mix(ops.add(_mix(ops.bitwise_xor(index[None], first)), second))
     kept = ops.greater_equal(bits, _uint32(round(rate * 2**32)))
     return ops.reshape(kept, (-1, *shape))
 
 
-@keras.saving.register_keras_serializable("ilsvrc_workspace")
+def _mix(bits: Any) -> Any:
+    """Scrambles uint32 values one by one: the finaliser of MurmurHash3."""
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        bits = ops.bitwise_xor(bits, ops.right_shift(bits, _uint32(shift)))
+        bits = ops.multiply(bits, _uint32(factor))
+    return ops.bitwise_xor(bits, ops.right_shift(bits, _uint32(16)))
+
+
+def _uint32(value: int) -> Any:
+    return ops.convert_to_tensor(np.uint32(value))
+
+
+@_registered
 class Dropout(keras.layers.Dropout):
     """Dropout (Srivastava et al. 2014), scaled by 1/(1-rate) in training.
 
-    The papers of 2012-2014 scale by (1-rate) at test time instead: the same in expectation.
+    The papers of 2012 to 2014 scale by (1-rate) at test time instead: the same in expectation.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
+        """[batch, ...] -> the same shape and dtype."""
         seeds = getattr(_context, "seeds", None)
         if seeds is None or not training or self.rate == 0:
             return super().call(inputs, training=training)
-        kept = keep_mask(seeds, self.name, tuple(inputs.shape[1:]), self.rate)
+        kept = keep_mask(seeds, self.name, self._mask_shape(inputs), self.rate)
         return ops.where(kept, inputs / (1 - self.rate), ops.zeros_like(inputs))
 
+    def _mask_shape(self, inputs: Any) -> tuple[int, ...]:
+        return tuple(inputs.shape[1:])
 
-@keras.saving.register_keras_serializable("ilsvrc_workspace")
-class StochasticDepth(keras.layers.Dropout):
+
+@_registered
+class StochasticDepth(Dropout):
     """Drops the whole residual branch of an example (Huang et al. 2016, arXiv:1603.09382).
 
     Scaled by 1/(1-rate) in training, where the paper scales by (1-rate) at test time.
     """
 
     def __init__(self, rate: float, **kwargs: Any):
-        kwargs.pop("noise_shape", None)
-        super().__init__(rate, noise_shape=(None, 1, 1, 1), **kwargs)
+        super().__init__(rate, **{**kwargs, "noise_shape": (None, 1, 1, 1)})
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        seeds = getattr(_context, "seeds", None)
-        if seeds is None or not training or self.rate == 0:
-            return super().call(inputs, training=training)
-        kept = keep_mask(seeds, self.name, (1, 1, 1), self.rate)
-        return ops.where(kept, inputs / (1 - self.rate), ops.zeros_like(inputs))
+    def _mask_shape(self, inputs: Any) -> tuple[int, ...]:
+        return (1, 1, 1)
 
 
-@keras.saving.register_keras_serializable("ilsvrc_workspace")
+@_registered
 class LocalResponseNormalization(keras.layers.Layer):
     """x / (k + alpha * sum of x^2 over ``size`` neighbouring channels)^beta.
 
-    AlexNet's section 3.3 has k=2, size=5, alpha=1e-4, beta=0.75, and multiplies the sum by alpha;
-    Caffe has k=1 and multiplies the mean (give alpha/size here). Computed in float32 whatever the
-    policy: squares of activations overflow float16.
+    AlexNet's section 3.3 multiplies the sum by alpha, Caffe the mean: give it alpha/size. Computed
+    in float32 whatever the policy, since squares of activations overflow float16.
     """
 
-    def __init__(
-        self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0, **kwargs: Any
-    ):
+    def __init__(self, size: int, alpha: float, beta: float, k: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def call(self, inputs: Any) -> Any:
+        """[batch, height, width, channels] -> the same shape and dtype."""
+        channel = np.arange(inputs.shape[-1])
+        near = np.abs(channel[:, None] - channel[None]) <= self.size // 2
+        # The sum as a 1x1 convolution with a band of alphas: on the CPU this takes a third of the
+        # time of adding shifted copies, and less than TensorFlow's own operation.
+        band = ops.convert_to_tensor((self.alpha * near).astype("float32")[None, None])
         squares = ops.square(ops.cast(inputs, "float32"))
-        channels = inputs.shape[-1]
-        half = self.size // 2
-        padded = ops.pad(squares, [[0, 0]] * 3 + [[half, half]])
-        total = padded[..., :channels]
-        for offset in range(1, self.size):
-            total = total + padded[..., offset : offset + channels]
-        factor = ops.power(self.k + self.alpha * total, -self.beta)
+        scale = self.k + ops.conv(squares, band, data_format="channels_last")
+        if self.beta == 0.75:  # every paper's; two roots are faster than a power
+            root = ops.rsqrt(scale)
+            factor = root * ops.sqrt(root)
+        else:
+            factor = ops.power(scale, -self.beta)
         return inputs * ops.cast(factor, inputs.dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
         own = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}
         return {**super().get_config(), **own}
 
 
-@keras.saving.register_keras_serializable("ilsvrc_workspace")
-class SplitConv2D(keras.layers.Conv2D):
-    """A grouped convolution as one convolution a group, side by side.
+@_registered
+class GroupedConv2D(keras.layers.Conv2D):
+    """A convolution in groups, kernel [height, width, in/groups, out].
 
-    The variables are the grouped convolution's (kernel [height, width, in/groups, out]). On the CPU
-    this is several times faster than the grouped kernel where groups are few and wide.
+    On the CPU, one convolution for each group: forward and backward together that is 5 times
+    faster than TensorFlow's grouped kernel for AlexNet's conv2 and 80 to 110 times for ResNeXt's.
     """
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """[batch, h, w, in] and the kernel -> [batch, h', w', out]."""
+        if keras.distribution.list_devices("gpu"):
+            return super().convolution_op(inputs, kernel)
         parts = zip(
             ops.split(inputs, self.groups, axis=-1),
             ops.split(kernel, self.groups, axis=-1),
             strict=True,
         )
-        convolved = [super(SplitConv2D, self).convolution_op(x, w) for x, w in parts]
+        convolved = [super(GroupedConv2D, self).convolution_op(x, w) for x, w in parts]
         return ops.concatenate(convolved, axis=-1)
 
 
-@keras.saving.register_keras_serializable("ilsvrc_workspace")
+@_registered
 class SpaceToDepthConv2D(keras.layers.Conv2D):
     """The 7x7 stride-2 stem, padded by 3, as a 4x4 convolution over 2x2 blocks of pixels.
 
-    Same variables and same numbers as the plain stem (MLPerf's ResNet-50 trick: 12 input channels
-    use matrix units better than 3). Takes even image sides only.
+    Same variables and same numbers as the plain stem; 12 input channels use matrix units better
+    than 3 (from the MLPerf ResNet-50 entries). Takes even image sides only.
     """
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """[batch, h, w, c] and the 7x7 kernel -> [batch, h/2, w/2, filters]."""
         height, width, channels = inputs.shape[1:]
         x = ops.reshape(inputs, (-1, height // 2, 2, width // 2, 2, channels))
-        x = ops.reshape(
-            ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, height // 2, width // 2, 4 * channels)
-        )
-        # A leading zero row and column make the window 8 wide, from -4: four blocks of two.
-        kernel = ops.reshape(
-            ops.pad(kernel, [[1, 0], [1, 0], [0, 0], [0, 0]]), (4, 2, 4, 2, channels, self.filters)
-        )
-        kernel = ops.reshape(
-            ops.transpose(kernel, (0, 2, 1, 3, 4, 5)), (4, 4, 4 * channels, self.filters)
-        )
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        x = ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
+        # A leading row and column of zeros make the window 8 wide, from -4 on: four blocks.
+        w = ops.pad(kernel, [[1, 0], [1, 0], [0, 0], [0, 0]])
+        w = ops.reshape(w, (4, 2, 4, 2, channels, self.filters))
+        w = ops.transpose(w, (0, 2, 1, 3, 4, 5))
+        w = ops.reshape(w, (4, 4, 4 * channels, self.filters))
         x = ops.pad(x, [[0, 0], [2, 1], [2, 1], [0, 0]])
-        return ops.conv(x, kernel, strides=1, padding="valid", data_format="channels_last")
+        return ops.conv(x, w, data_format="channels_last")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
+        """Half the input's sides."""
         batch, height, width, _ = input_shape
         return (batch, height // 2, width // 2, self.filters)
 
 
-@keras.saving.register_keras_serializable("ilsvrc_workspace")
+@_registered
 class BlurPool(keras.layers.Layer):
-    """A fixed 3x3 binomial filter, stride 1, zero padding (Zhang 2019, arXiv:1904.11486).
+    """A fixed 3x3 binomial filter with stride 1 and zero padding (Zhang 2019, arXiv:1904.11486).
 
     Set in front of a strided convolution, as the FFCV ImageNet recipes do.
     """
 
     def call(self, inputs: Any) -> Any:
+        """[batch, height, width, channels] -> the same shape and dtype."""
         x = ops.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
         x = (x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]) / 4
         return (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 4
 
     def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's."""
         return input_shape
 
 
-@keras.saving.register_keras_serializable("ilsvrc_workspace")
+@_registered
 class PadChannels(keras.layers.Layer):
-    """Appends channels of zeros: the parameter-free shortcut of ResNet's option A."""
+    """Appends channels of zeros: the shortcut without parameters of ResNet's option A."""
 
     def __init__(self, channels: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.channels = channels
 
     def call(self, inputs: Any) -> Any:
+        """[batch, height, width, any] -> [batch, height, width, channels]."""
         missing = self.channels - inputs.shape[-1]
         return ops.pad(inputs, [[0, 0], [0, 0], [0, 0], [0, missing]])
 
     def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's, with more channels."""
         return (*input_shape[:-1], self.channels)
 
     def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
         return {**super().get_config(), "channels": self.channels}

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 PAPER = (
     "P. Sermanet, D. Eigen, X. Zhang, M. Mathieu, R. Fergus, Y. LeCun: OverFeat: Integrated "
-    "Recognition, Localization and Detection using Convolutional Networks. ICLR 2014, arXiv:1312.6229"
+    "Recognition, Localization and Detection using Convolutional Networks. ICLR 2014, "
+    "arXiv:1312.6229"
 )
 
 

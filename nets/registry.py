@@ -1,4 +1,4 @@
-"""The table of nets: what a net is, which ones there are, and how to get one by its name.
+"""The table of nets: what is known about a net, and which ones there are.
 
 A family is a module of this package that holds a tuple ``NETS`` of ``Net`` entries; dropping such a
 file into the folder registers its nets. Family modules import only this module (keras stays out
@@ -8,7 +8,6 @@ until something is built): a net's body receives the ``Builder`` whose methods m
 from __future__ import annotations
 
 import ast
-import contextlib
 import dataclasses
 import difflib
 import functools
@@ -17,15 +16,11 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    import keras
+from typing import Any, Literal
 
 _PACKAGE_FOLDER = Path(__file__).parent
-# The modules of this package that are not families. `layers` and `builder` import keras, and so
-# can't just be imported to see whether they hold nets.
-_NOT_FAMILIES = frozenset({"builder", "layers", "registry", "summary"})
+# Not families, and not to be imported to see that: they import keras.
+_NOT_FAMILIES = frozenset({"builder", "layers", "model"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +36,23 @@ class BatchNorm:
     momentum: float
     epsilon: float
     scale: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class ResponseNorm:
+    """The constants of local response normalisation, x / (k + alpha * sum of x^2)^beta.
+
+    Attributes:
+        size: the number of neighbouring channels that are summed.
+        alpha: factor of the sum (Caffe and cuda-convnet2 state size times this).
+        beta: exponent.
+        k: what is added to the sum.
+    """
+
+    size: int
+    alpha: float
+    beta: float
+    k: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,71 +142,8 @@ def entry(name: str) -> Net:
     """
     nets = _all_nets()
     if name not in nets:
-        raise ValueError(_unknown("net", name, list(nets)))
+        raise ValueError(unknown_name("net", name, list(nets)))
     return nets[name]
-
-
-def build(
-    name: str,
-    num_classes: int = 1000,
-    image_size: int | tuple[int, int] | None = None,
-    **variant: Any,
-) -> keras.Model:
-    """Builds an untrained net as a Keras functional model.
-
-    Args:
-        name: one of ``names()``.
-        num_classes: width of the last layer.
-        image_size: side, or (height, width), of the input in pixels; the paper's where None.
-        **variant: the net's options, see ``entry(name).options``.
-
-    Returns:
-        A model from float images [batch, height, width, 3], RGB, normalised, to float32 logits
-        [batch, num_classes] (float32 under mixed precision too), or, where the net has auxiliary
-        heads, to a dict of such tensors: 'logits', 'aux1', ...
-
-    Raises:
-        ValueError: an unknown name or option, or a size that the architecture can't take.
-    """
-    net = entry(name)
-    for option in variant:
-        if option not in net.options:
-            raise ValueError(_unknown(f"option of {name}", option, list(net.options)))
-    from . import builder
-
-    return builder.build_model(net, num_classes, image_size or net.image_size, variant)
-
-
-def decay_variables(name: str, model: keras.Model) -> list[Any]:
-    """Returns those trainable variables of a built net that the paper's L2 rule decays."""
-    rule = entry(name).decay
-    if rule == "all":
-        return list(model.trainable_variables)
-    import keras
-
-    skipped = (keras.layers.DepthwiseConv2D,) if rule == "kernels_but_depthwise" else ()
-    return [
-        variable
-        for layer in model.layers
-        if not isinstance(layer, skipped)
-        for variable in layer.trainable_variables
-        if variable.name == "kernel"
-    ]
-
-
-def example_seeds(seeds: Any) -> contextlib.AbstractContextManager[None]:
-    """Makes dropout and stochastic depth pure functions of each example's own seed.
-
-    Within the context, in this thread, every mask that the nets built by this package draw for
-    example i depends on ``seeds[i]`` and on the layer's name alone, not on the batch's size, its
-    split over replicas or the device. Outside of it they draw as Keras does.
-
-    Args:
-        seeds: int32 tensor [batch, 2], one pair for each example of the batch that is called.
-    """
-    from . import layers
-
-    return layers.example_seeds(seeds)
 
 
 def source_files(name: str) -> list[Path]:
@@ -237,7 +186,8 @@ def _imported_modules(file: Path) -> set[str]:
     return modules
 
 
-def _unknown(kind: str, name: str, known: list[str]) -> str:
+def unknown_name(kind: str, name: str, known: list[str]) -> str:
+    """The message for a name that isn't known: the nearest one, and all that are."""
     near = difflib.get_close_matches(name, known, n=1)
     suggestion = f" Did you mean {near[0]!r}?" if near else ""
     listing = ", ".join(known) if known else "none"

@@ -1,6 +1,6 @@
 """Residual nets with pre-activation: normalisation and ReLU come before each convolution.
 
-``resnet50_v2`` and deeper are the paper's, as fb.resnet.torch has them. ``_v2_keras`` are the nets of
+``resnet50_v2`` and deeper are the paper's, as fb.resnet.torch has them. ``_v2_keras`` are those of
 TF-slim and keras.applications, which halve the sides in the last unit of a stage, not the first.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .registry import Net, PublishedError
-from .resnet import BATCH_NORM, UNITS, Units, unit_name
+from .residual import Units, unit_name
+from .resnet import BATCH_NORM, UNITS
 
 if TYPE_CHECKING:
     from .builder import Builder
@@ -47,7 +48,7 @@ def resnet_v2(nn: Builder, x: Any, num_classes: int, *, units: Units) -> Any:
 
 
 def resnet_v2_keras(nn: Builder, x: Any, num_classes: int, *, units: Units) -> Any:
-    """keras.applications' ResNetV2: biases where no normalisation follows, strides in last units."""
+    """keras.applications' ResNetV2: the last units are strided, and biases where no BN follows."""
     x = nn.conv(x, 64, 7, 2, pad=3, name="conv1")  # 112
     # conv1 isn't rectified here, so that the padding with zeros shows in the maxima, as in Keras.
     x = nn.max_pool(x, 3, 2, pad=1, name="pool1")  # 56

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .registry import Net, PublishedError
-from .resnet import BATCH_NORM, UNITS, Style, resnet, stage_ends
+from .residual import Style, stage_ends
+from .resnet import BATCH_NORM, UNITS, resnet
 
 PAPER = (
     "S. Xie, R. Girshick, P. Dollar, Z. Tu, K. He: Aggregated Residual Transformations for Deep "
@@ -18,7 +19,7 @@ def _net(name: str, depth: int, groups: int, group_width: int, **facts: Any) -> 
     return Net(
         name=name,
         body=resnet,
-        # The authors' code is built on fb.resnet.torch, and so are stride, initialisation and decay.
+        # Stride, initialisation and decay are those of fb.resnet.torch, the authors' base.
         arguments={
             "units": UNITS[depth],
             "style": style,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .registry import Net, PublishedError
-from .resnet import BATCH_NORM, UNITS, Style, Units, residual_stages, resnet, stage_ends
+from .residual import Style, Units, residual_stages, stage_ends
+from .resnet import BATCH_NORM, UNITS, resnet
 
 if TYPE_CHECKING:
     from .builder import Builder

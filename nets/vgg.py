@@ -1,25 +1,24 @@
 """VGG: stacks of 3x3 convolutions, halved and doubled in five stages; table 1's columns A to E.
 
-``vgg11`` is A, ``vgg11_lrn`` A-LRN, ``vgg13`` B, ``vgg16_c`` C (with 1x1 convolutions), ``vgg16`` D and
-``vgg19`` E. ``vgg_small`` is ours.
+``vgg11`` is A, ``vgg11_lrn`` A-LRN, ``vgg13`` B, ``vgg16_c`` C (with 1x1 convolutions), ``vgg16`` D
+and ``vgg19`` E. ``vgg_small`` is ours.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .alexnet import LRN  # section 2.1 takes AlexNet's constants
 from .registry import BatchNorm, Net, PublishedError
 
 if TYPE_CHECKING:
     from .builder import Builder
 
 PAPER = (
-    "K. Simonyan, A. Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition. "
-    "ICLR 2015, arXiv:1409.1556"
+    "K. Simonyan, A. Zisserman: Very Deep Convolutional Networks for Large-Scale Image "
+    "Recognition. ICLR 2015, arXiv:1409.1556"
 )
 WIDTHS = (64, 128, 256, 512, 512)
-# Section 2.3: AlexNet's.
-LRN = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0}
 
 # The kernel sizes of each stage's convolutions.
 Stages = tuple[tuple[int, ...], ...]
@@ -47,7 +46,7 @@ def vgg(
             name = f"conv{stage}_{index}"
             x = nn.conv_relu(x, width, size, pad=size // 2, name=name)
             if normalise and stage == 1:
-                x = nn.lrn(x, **LRN, name="norm1")
+                x = nn.lrn(x, LRN, name="norm1")
         x = nn.max_pool(x, 2, 2, name=f"pool{stage}")  # 112, 56, 28, 14, 7
     x = nn.fc_relu(x, 4096, name="fc6")
     x = nn.dropout(x, dropout, name="drop6")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .alexnet import LRN  # the paper says "contrast normalized", and gives no constants
 from .registry import Net, PublishedError
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ PAPER = (
     "M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks. "
     "ECCV 2014, arXiv:1311.2901"
 )
-# The paper says "contrast normalized" and gives no constants: AlexNet's.
-LRN = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0}
 
 
 def zfnet(
@@ -24,10 +23,10 @@ def zfnet(
     nn = nn.using(kernel_initializer=nn.normal(0.01))
     x = nn.conv_relu(x, 96, 7, 2, pad="ceil", name="conv1")  # 110
     x = nn.max_pool(x, 3, 2, pad="ceil", name="pool1")  # 55
-    x = nn.lrn(x, **LRN, name="norm1")
+    x = nn.lrn(x, LRN, name="norm1")
     x = nn.conv_relu(x, 256, 5, 2, pad="ceil", name="conv2")  # 26
     x = nn.max_pool(x, 3, 2, pad="ceil", name="pool2")  # 13
-    x = nn.lrn(x, **LRN, name="norm2")
+    x = nn.lrn(x, LRN, name="norm2")
     x = nn.conv_relu(x, widths[0], 3, pad=1, name="conv3")  # 13
     x = nn.conv_relu(x, widths[1], 3, pad=1, name="conv4")  # 13
     x = nn.conv_relu(x, widths[2], 3, pad=1, name="conv5")  # 13

@@ -10,7 +10,16 @@ from typing import Any
 import tensorflow as tf
 
 # Importing them registers their map functions.
-from pipelines import color, crops, draws, geometry, normalization  # noqa: F401
+from pipelines import (  # noqa: F401
+    color,
+    crops,
+    draws,
+    geometry,
+    mixing,
+    normalization,
+    policies,
+    resizing,
+)
 from pipelines.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Stage
 from pipelines.spec import Call, UserError, parse_chain
 

@@ -18,6 +18,9 @@ PUBLISHED_VECTORS = np.array(
     ]
 )
 
+# Weights of R, G and B in a gray (ITU-R BT.601).
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
 
 @MAP_FUNCTIONS.register
 def pca_lighting(
@@ -63,3 +66,61 @@ def pca_lighting(
         return example | {"image": shifted}
 
     return MapFunction(apply, Stage.IMAGE | Stage.BATCH, draw)
+
+
+@MAP_FUNCTIONS.register
+def color_jitter(
+    brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4
+) -> MapFunction:
+    """Scales brightness, contrast and saturation by random factors, uniform in 1 +- strength.
+
+    As in fb.resnet.torch: brightness is the distance to black, contrast to the mean gray of the
+    image, saturation to each pixel's gray. There the three come in random order; in all of them the
+    result is the same, because each is linear, keeps or scales the grays, and nothing is clipped in
+    between. The result is rounded and clipped to 0..255.
+    """
+    for strength in (brightness, contrast, saturation):
+        if not 0 <= strength <= 1:
+            raise ValueError(f"a strength lies from 0 to 1, not at {strength!r}")
+
+    def draw(example: Example, seed: tf.Tensor) -> Drawn:
+        factors = 1 + (2 * draws.uniform(seed, 3) - 1) * [brightness, contrast, saturation]
+        return dict(
+            zip(("brightness", "contrast", "saturation"), tf.unstack(factors, axis=-1), strict=True)
+        )
+
+    def apply(example: Example, drawn: Drawn) -> Example:
+        light, contrast, saturation = (
+            drawn[name] for name in ("brightness", "contrast", "saturation")
+        )
+        image = tf.cast(example["image"], tf.float32)
+        gray = tf.reduce_sum(image * LUMA, axis=-1, keepdims=True)
+        jittered = light * (
+            contrast * (saturation * image + (1 - saturation) * gray)
+            + (1 - contrast) * tf.reduce_mean(gray)
+        )
+        return example | {"image": tf.saturate_cast(tf.round(jittered), tf.uint8)}
+
+    return MapFunction(apply, Stage.IMAGE, draw)
+
+
+@MAP_FUNCTIONS.register
+def grayscale(probability: float = 1.0) -> MapFunction:
+    """Replaces the colours by their luma, in all three channels, with a probability."""
+
+    def draw(example: Example, seed: tf.Tensor) -> Drawn:
+        return {"gray": draws.uniform(seed, 1)[..., 0] < probability}
+
+    def apply(example: Example, drawn: Drawn) -> Example:
+        image = example["image"]
+        gray = tf.broadcast_to(luma(image), tf.shape(image))
+        return example | {"image": tf.where(drawn["gray"], gray, image)}
+
+    return MapFunction(apply, Stage.IMAGE, draw)
+
+
+def luma(image: tf.Tensor) -> tf.Tensor:
+    """The gray of each pixel (ITU-R BT.601) as Pillow rounds it: uint8 [H, W, 3] to [H, W, 1]."""
+    weighted = tf.cast(image, tf.int32) * [19595, 38470, 7471]
+    total = tf.reduce_sum(weighted, axis=-1, keepdims=True) + 32768
+    return tf.cast(tf.bitwise.right_shift(total, 16), tf.uint8)

@@ -30,7 +30,7 @@ def decode_random_crop(size: int, within: int = 0, *, decoder: Decoder) -> MapFu
         within: side of the central square, in pixels; 0: the whole image.
         decoder: the data set's.
     """
-    _check_size(size)
+    check_size(size)
     if within and within < size:
         raise ValueError(f"a crop of {size} does not fit within {within}")
 
@@ -50,7 +50,7 @@ def decode_random_crop(size: int, within: int = 0, *, decoder: Decoder) -> MapFu
 @MAP_FUNCTIONS.register
 def decode_center_crop(size: int, *, decoder: Decoder) -> MapFunction:
     """Decodes the central square of `size` pixels; what cannot be halved is cut more at the end."""
-    _check_size(size)
+    check_size(size)
 
     def draw(example: Example, seed: tf.Tensor) -> Drawn:
         with tf.control_dependencies([_assert_side(example, size)]):
@@ -64,7 +64,7 @@ def decode_center_crop(size: int, *, decoder: Decoder) -> MapFunction:
 @MAP_FUNCTIONS.register
 def center_crop(size: int) -> MapFunction:
     """The central square of `size` pixels; what cannot be halved is cut more at the end."""
-    _check_size(size)
+    check_size(size)
 
     def crop(image: tf.Tensor) -> tf.Tensor:
         shape = tf.shape(image)
@@ -77,7 +77,7 @@ def center_crop(size: int) -> MapFunction:
 @MAP_FUNCTIONS.register
 def random_crop(size: int) -> MapFunction:
     """A random square of `size` pixels, every position equally likely."""
-    _check_size(size)
+    check_size(size)
 
     def draw(example: Example, seed: tf.Tensor) -> Drawn:
         return {"position": draws.uniform(seed, 2)}
@@ -99,7 +99,8 @@ def _decode_box(draw: Draw, size: int, decoder: Decoder, *, min_side: int) -> Ma
     return MapFunction(apply, Stage.ENCODED, draw, min_side=min_side)
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
+    """Raises ValueError unless it is a whole number of pixels."""
     if not isinstance(size, int) or size < 1:
         raise ValueError(f"a size is a whole number of pixels, not {size!r}")
 

@@ -11,15 +11,20 @@ differs in its last bit from the scalar one that handles a vector's rest, so tha
 depend on the size of the batch.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.special
 import tensorflow as tf
 
-# Quantile tables have this many intervals: what is drawn from them is exact to about 1e-5 of the
-# distribution, and a normal draw is at most 4.3 standard deviations.
+# Intervals of a quantile table: draws are exact to about 1e-5 of the distribution, and a normal
+# one is at most 4.3 standard deviations.
 _QUANTILES = 1 << 16
 
-# Constants from a fixed generator, one row for each draw of a call.
+# Draws of one stream.
+_STREAM = 32
+
+# Constants from a fixed generator: from the front for draws, from the back for places in a chain.
 _KEYS = np.random.Generator(np.random.Philox(2012)).integers(
     0, 1 << 32, size=(4096, 2), dtype=np.uint32
 )
@@ -45,51 +50,56 @@ def example_seeds(run_seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tenso
     return tf.bitcast(state, tf.int32)
 
 
-def fold_in(seed: tf.Tensor, stream: int) -> tf.Tensor:
-    """Another seed, for the map function at place `stream` of its chain: int32 [..., 2]."""
-    return seed ^ tf.constant(_KEYS[-1 - stream].view(np.int32))
+def fold_in(seed: tf.Tensor, place: int) -> tf.Tensor:
+    """Another seed, for the map function at a place of its chain: int32 [..., 2]."""
+    return seed ^ tf.constant(_KEYS[-1 - place].view(np.int32))
 
 
-def bits(seed: tf.Tensor, count: int) -> tf.Tensor:
-    """Random words: uint32 [..., count] from seeds int32 [..., 2]."""
+def bits(seed: tf.Tensor, count: int, stream: int = 0) -> tf.Tensor:
+    """Random words: uint32 [..., count] from seeds int32 [..., 2].
+
+    Draws from one seed that must not depend on each other come from different streams.
+    """
+    if count > _STREAM:
+        raise ValueError(f"a stream has {_STREAM} draws, not {count}")
     words = tf.bitcast(seed, tf.uint32)
-    keys = _KEYS[:count]
+    keys = _KEYS[stream * _STREAM :][:count]
     state = _mix(words[..., :1] ^ keys[:, 0])
     return _mix((state + words[..., 1:]) ^ keys[:, 1])
 
 
-def uniform(seed: tf.Tensor, count: int) -> tf.Tensor:
+def uniform(seed: tf.Tensor, count: int, stream: int = 0) -> tf.Tensor:
     """Uniform on [0, 1), in steps of 2^-24: float32 [..., count]."""
-    return tf.cast(tf.bitwise.right_shift(bits(seed, count), np.uint32(8)), tf.float32) * 2.0**-24
+    words = tf.bitwise.right_shift(bits(seed, count, stream), np.uint32(8))
+    return tf.cast(words, tf.float32) * 2.0**-24
 
 
-def normal(seed: tf.Tensor, count: int) -> tf.Tensor:
+def normal(seed: tf.Tensor, count: int, stream: int = 0) -> tf.Tensor:
     """Standard normal: float32 [..., count]."""
-    return _from_table(scipy.special.ndtri(_midpoints()), seed, count)
+    return distributed(scipy.special.ndtri, seed, count, stream)
 
 
-def log_uniform(seed: tf.Tensor, count: int, low: float, high: float) -> tf.Tensor:
-    """Uniform in the logarithm, between `low` and `high`: float32 [..., count]."""
-    return _from_table(np.exp(np.log(low) + _midpoints() * np.log(high / low)), seed, count)
-
-
-def beta(seed: tf.Tensor, count: int, alpha: float) -> tf.Tensor:
+def beta(seed: tf.Tensor, count: int, alpha: float, stream: int = 0) -> tf.Tensor:
     """Beta(alpha, alpha), on [0, 1]: float32 [..., count]."""
-    return _from_table(scipy.special.betaincinv(alpha, alpha, _midpoints()), seed, count)
+    return distributed(lambda p: scipy.special.betaincinv(alpha, alpha, p), seed, count, stream)
+
+
+def distributed(
+    quantile: Callable[[np.ndarray], np.ndarray], seed: tf.Tensor, count: int, stream: int = 0
+) -> tf.Tensor:
+    """Distributed as a quantile function says: float32 [..., count].
+
+    The function is tabulated at the middles of 2^16 equal intervals of probability. Two functions
+    with the same seed and stream give values for the same probability: a sine and its cosine.
+    """
+    table = quantile((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
+    index = tf.bitwise.right_shift(bits(seed, count, stream), np.uint32(16))
+    return tf.gather(tf.constant(table, tf.float32), tf.cast(index, tf.int32))
 
 
 def below(uniforms: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
     """Integers uniform on 0..limit-1 from uniforms: int32; `limit` (int32) at most 2^23."""
     return tf.cast(uniforms * tf.cast(limit, tf.float32), tf.int32)
-
-
-def _midpoints() -> np.ndarray:
-    return (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-
-
-def _from_table(table: np.ndarray, seed: tf.Tensor, count: int) -> tf.Tensor:
-    index = tf.bitwise.right_shift(bits(seed, count), np.uint32(16))
-    return tf.gather(tf.constant(table, tf.float32), tf.cast(index, tf.int32))
 
 
 def _mix(words: tf.Tensor) -> tf.Tensor:

@@ -72,7 +72,11 @@ def train(
     last_epoch = -1 if epochs is None else epochs
     start_epoch, start_step = divmod(start, steps)
     maker = _BatchMaker(source, config, training=True)
-
+    if batch_size % 2 and maker.pairs:
+        raise UserError(
+            f"--train_device_map mixes examples in pairs, which a batch of {batch_size} on each "
+            "replica would tear apart: choose an even --train_batch_size for each replica"
+        )
     if config.data == SYNTHETIC:
         length = steps * host_batch
         stop = np.iinfo(np.int64).max if epochs is None else epochs * length
@@ -205,6 +209,11 @@ class _BatchMaker:
         self._host = host_chain(getattr(config, flag), flag, **source.given())
         self._shape = output_shape(self._host, flag)
         self._device = _device_chain(source, config, training)
+
+    @property
+    def pairs(self) -> bool:
+        """Whether the device chain mixes examples in pairs."""
+        return any(function.pairs for function in self._device.functions)
 
     def batches(
         self,

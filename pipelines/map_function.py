@@ -16,9 +16,10 @@ also for the device, and a preview can print what was drawn.
 
 import dataclasses
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from pipelines.spec import Registry
@@ -37,6 +38,14 @@ class Stage(enum.Flag):
     BATCH = enum.auto()  # on the device
 
 
+def describe_plainly(drawn: Mapping[str, np.ndarray]) -> str:
+    """Drawn values as `name value value`, for pictures."""
+    return ", ".join(
+        f"{name} {' '.join(f'{value:.3g}' for value in np.ravel(values).astype(float))}"
+        for name, values in drawn.items()
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class MapFunction:
     """One map function with its arguments bound.
@@ -47,6 +56,8 @@ class MapFunction:
         draw: (example, seed int32 [2] or [b, 2]) -> drawn, tensors of the same leading shape;
             None: there is nothing to draw.
         min_side: the shorter side that it needs in the stored image, in pixels; 0 if any will do.
+        pairs: whether it mixes examples 2k and 2k+1 of a batch.
+        describe: what was drawn for one example, in words.
         normalizes: whether it sets the scale or offset of the levels, which happens only once.
     """
 
@@ -55,6 +66,8 @@ class MapFunction:
     draw: Draw | None = None
     min_side: int = 0
     normalizes: bool = False
+    pairs: bool = False
+    describe: Callable[[Mapping[str, np.ndarray]], str] = describe_plainly
 
     def __call__(self, example: Example, seed: tf.Tensor) -> Example:
         """Draws and applies: (example, seed int32 [2], or [b, 2] for a batch) -> example."""

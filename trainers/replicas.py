@@ -19,23 +19,26 @@ def make_strategy(replicas: str) -> tf.distribute.Strategy:
     Raises:
         UserError: `replicas` is none of these, or asks for more GPUs than there are.
     """
-    gpus = tf.config.list_logical_devices("GPU")
     if match := re.fullmatch(r"cpu(?::(\d+))?", replicas):
         devices = _split_cpu(int(match[1] or 1))
     elif replicas == "auto":
-        devices = [gpu.name for gpu in gpus] or ["/cpu:0"]
+        devices = _gpus() or ["/cpu:0"]
     elif replicas.isdigit() and int(replicas) > 0:
-        if int(replicas) > len(gpus):
+        devices = _gpus()[: int(replicas)]
+        if len(devices) < int(replicas):
             raise UserError(
-                f"--replicas={replicas}, but TensorFlow sees {len(gpus)} GPUs: "
+                f"--replicas={replicas}, but TensorFlow sees {len(devices)} GPUs: "
                 f"use --replicas=auto, or --replicas=cpu:{replicas} to split the CPU"
             )
-        devices = [gpu.name for gpu in gpus[: int(replicas)]]
     else:
         raise UserError(f"--replicas={replicas} is none of auto, a number of GPUs, cpu:N")
     if len(devices) == 1:
         return tf.distribute.OneDeviceStrategy(devices[0])
     return tf.distribute.MirroredStrategy(devices)
+
+
+def _gpus() -> list[str]:
+    return [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
 
 
 def _split_cpu(count: int) -> list[str]:

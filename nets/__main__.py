@@ -1,0 +1,34 @@
+"""``python -m nets``: the table of all nets; ``python -m nets NAME``: one net's own table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from . import build, entry, names, summary
+
+
+def main() -> int:
+    """Prints a table; returns the exit code, 1 for a net that can't be built."""
+    parser = argparse.ArgumentParser(prog="python -m nets", description=__doc__)
+    parser.add_argument("name", nargs="?", help="a net: print its layers, paper and departures")
+    parser.add_argument(
+        "--image_size", type=int, help="side of the input in pixels, where not the paper's"
+    )
+    arguments = parser.parse_args()
+    if arguments.name is None:
+        print(summary.nets_table(entry(name) for name in names()))
+        return 0
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        model = build(arguments.name, image_size=arguments.image_size)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(summary.net_table(entry(arguments.name), model))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
