@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TypeVar
 # Read by TensorFlow when it is first imported: errors only.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import app, flags
+from absl import app, flags, logging
 
 Config = TypeVar("Config")
 
@@ -160,6 +160,8 @@ def run(
         return rest
 
     def guarded(argv: list[str]) -> int:
+        # TensorFlow's Python half logs through absl: what it did well is not worth a line.
+        logging.set_verbosity(logging.WARNING)
         try:
             return (main(argv[1:]) if positional else main()) or 0
         except UserError as error:

@@ -67,7 +67,9 @@ def open_or_generate(where: SourceConfig, data_dir: str, say: Callable[[str], No
     directory = where.source
     if not directory:
         directory = str(sample.ensure(data_dir, say))
-        say(f"no --source: using the embedded sample, GENERATED images, no photographs: {directory}")
+        say(
+            f"no --source: using the embedded sample, GENERATED images, no photographs: {directory}"
+        )
     source = open_source(directory, where.layout)
     say(f"source {directory}: layout {source.layout} ({source.why}), {len(source.refs):,} images")
     return source
@@ -80,9 +82,7 @@ def plan_build(config: BuildConfig, source: Source) -> Build:
     kept = frozenset(chosen) if chosen is not None else None
     by_split = plan.shuffled(source.refs, config.seed, kept, config.max_per_class)
     settings = config.image_settings()
-    directory = (
-        epath.Path(config.data_dir) / source.name / settings.config_name() / schema.VERSION
-    )
+    directory = epath.Path(config.data_dir) / source.name / settings.config_name() / schema.VERSION
     job = ShardJob(str(directory), source.name, settings, wnids)
     wanted = {schema.TRAIN: config.train_shards, schema.VALIDATION: config.val_shards}
     tasks: list[plan.ShardTask] = []
@@ -207,9 +207,7 @@ def _manifest(what: Build, parts: Sequence[Part]) -> schema.Manifest:
     )
 
 
-def _shard_count(
-    refs: Sequence[ImageRef], settings: schema.ImageSettings, megabytes: int
-) -> int:
+def _shard_count(refs: Sequence[ImageRef], settings: schema.ImageSettings, megabytes: int) -> int:
     """How many shards of about that size a split makes, by its first images: deterministic."""
     sizes = []
     for ref in refs[:_SIZE_SAMPLE]:

@@ -46,33 +46,45 @@ def resample(
     return _transpose(turned)
 
 
-def weights(source: int, target: int) -> np.ndarray:
-    """The weights of one axis: float64 [target, source], rows sum to 1."""
-    if target > source:
-        return _cubic_weights(source, target)
-    edges = np.arange(target + 1) * (source / target)
-    pixel = np.arange(source)
-    cover = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return np.maximum(cover, 0) * (target / source)
-
-
-def _cubic_weights(source: int, target: int) -> np.ndarray:
-    centre = (np.arange(target) + 0.5) * (source / target) - 0.5
-    x = np.abs(np.arange(source) - centre[:, None])
-    near = ((CUBIC_A + 2) * x - (CUBIC_A + 3)) * x * x + 1
-    far = CUBIC_A * (((x - 5) * x + 8) * x - 4)
-    value = np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-    return value / value.sum(axis=1, keepdims=True)  # the border's lack of neighbours, as in Pillow
-
-
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=4096)
 def _matrix(source: int, target: int, start: int, count: int) -> scipy.sparse.csr_array:
     """The integer weights of the outputs start..start + count of one axis."""
-    bits, kind = (_CUBIC_BITS, np.int32) if target > source else (_AREA_BITS, np.uint16)
-    # Rounding the running sums keeps the sum of every row exact, so that flat areas stay as they are.
-    sums = np.cumsum(weights(source, target)[start : start + count], axis=1)
-    steps = np.rint(sums * (1 << bits))
-    return scipy.sparse.csr_array(np.diff(steps, axis=1, prepend=0).astype(kind))
+    outputs = np.arange(start, start + count)
+    if target > source:
+        pixels, exact = _cubic_weights(source, target, outputs)
+        bits, kind = _CUBIC_BITS, np.int32
+    else:
+        pixels, exact = _area_weights(source, target, outputs)
+        bits, kind = _AREA_BITS, np.uint16
+    # Rounding the running sums keeps each row's sum exact, so that flat areas stay as they are.
+    steps = np.rint(np.cumsum(exact, axis=1) * (1 << bits))
+    integers = np.diff(steps, axis=1, prepend=0).astype(kind)
+    used = integers != 0
+    ends = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
+    return scipy.sparse.csr_array((integers[used], pixels[used], ends), shape=(count, source))
+
+
+def _area_weights(source: int, target: int, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The source pixels of each output, int [n, taps], and their weights, float64 [n, taps]."""
+    scale = source / target
+    left, right = outputs * scale, (outputs + 1) * scale
+    taps = int(np.ceil(scale)) + 1
+    pixels = left.astype(int)[:, None] + np.arange(taps)
+    cover = np.minimum(right[:, None], pixels + 1) - np.maximum(left[:, None], pixels)
+    # Beyond the border there is nothing but the last digit of a float.
+    return np.minimum(pixels, source - 1), np.maximum(cover, 0) / scale
+
+
+def _cubic_weights(source: int, target: int, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same for enlarging; where neighbours lack, the others weigh more, as in Pillow."""
+    centre = (outputs + 0.5) * (source / target) - 0.5
+    pixels = np.floor(centre).astype(int)[:, None] + np.arange(-1, 3)
+    x = np.abs(pixels - centre[:, None])
+    near = ((CUBIC_A + 2) * x - (CUBIC_A + 3)) * x * x + 1
+    far = CUBIC_A * (((x - 5) * x + 8) * x - 4)
+    value = np.where(x <= 1, near, far)
+    value[(pixels < 0) | (pixels >= source)] = 0
+    return np.clip(pixels, 0, source - 1), value / value.sum(axis=1, keepdims=True)
 
 
 def _resample_rows(image: np.ndarray, height: int, top: int, rows: int) -> np.ndarray:

@@ -61,7 +61,7 @@ def build(
             raise ValueError(unknown_name(f"option of {name}", option, list(net.options)))
     from . import model
 
-    return model.build_model(net, num_classes, image_size or net.image_size, variant)
+    return model.build_model(net, num_classes, image_size, variant)
 
 
 def decay_variables(name: str, model: keras.Model) -> list[Any]:

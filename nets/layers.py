@@ -56,8 +56,8 @@ def keep_mask(seeds: Any, layer_name: str, shape: tuple[int, ...], rate: float) 
     first = _mix(ops.bitwise_xor(_mix(ops.bitwise_xor(seeds[:, :1], layer)), seeds[:, 1:]))
     second = _mix(ops.add(first, layer))
     # The golden ratio spreads consecutive indices over all 32 bits before they are mixed.
-    index = ops.multiply(ops.arange(math.prod(shape), dtype="uint32"), _uint32(0x9E3779B9))
-    bits = _mix(ops.add(_mix(ops.bitwise_xor(index[None], first)), second))
+    index = np.arange(math.prod(shape), dtype="uint32")[None] * np.uint32(0x9E3779B9)
+    bits = _mix(ops.add(_mix(ops.bitwise_xor(ops.convert_to_tensor(index), first)), second))
     kept = ops.greater_equal(bits, _uint32(round(rate * 2**32)))
     return ops.reshape(kept, (-1, *shape))
 
@@ -155,7 +155,7 @@ class GroupedConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """[batch, h, w, in] and the kernel -> [batch, h', w', out]."""
-        if keras.distribution.list_devices("gpu"):
+        if not keras.distribution.list_devices()[0].startswith("cpu"):
             return super().convolution_op(inputs, kernel)
         parts = zip(
             ops.split(inputs, self.groups, axis=-1),

@@ -12,24 +12,28 @@ from .registry import Net
 
 
 def build_model(
-    net: Net, num_classes: int, image_size: int | tuple[int, int], variant: Mapping[str, Any]
+    net: Net,
+    num_classes: int,
+    image_size: int | tuple[int, int] | None,
+    variant: Mapping[str, Any],
 ) -> keras.Model:
     """Builds the model of an entry; see ``nets.build``, which has checked the options' names.
 
     Raises:
         ValueError: a size that isn't positive or that the architecture can't take.
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    for what, value in (
-        ("image_size", height),
-        ("image_size", width),
-        ("num_classes", num_classes),
-    ):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{net.name}: {what} must be an integer from 1 on, not {value!r}")
+    if image_size is None:
+        image_size = net.image_size
+    sides = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(
+            f"{net.name}: image_size must be a positive integer or two, not {image_size!r}"
+        )
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise ValueError(f"{net.name}: num_classes must be a positive integer, not {num_classes!r}")
     options = dict(variant)
     builder = Builder(net, synchronized=options.pop("synchronized_batch_norm", False))
-    inputs = keras.Input((height, width, 3), name="image")
+    inputs = keras.Input((*sides, 3), name="image")
     outputs = net.body(builder, inputs, num_classes, **net.arguments, **options)
     if isinstance(outputs, dict):
         outputs = {head: _as_float32(tensor, head) for head, tensor in outputs.items()}

@@ -36,9 +36,9 @@ from pipelines.reader import Source
 
 Batch = dict[str, Any]
 
-# Examples that one call of the host chain makes: enough that parsing, drawing and calling cost
-# little for each, few enough that the calls in flight stay small.
-_MAX_CHUNK = 32
+# Examples that one call of the host chain makes, at most: enough that parsing, drawing and calling
+# cost little for each, few enough that the calls in flight, one a core, stay small.
+_MAX_CHUNK = 128
 
 
 def train(
@@ -190,14 +190,14 @@ def steps_per_epoch(source: Source, config: PipelineConfig, *, hosts: int = 1) -
     return min(steps, config.overfit_batches) if config.overfit_batches else steps
 
 
-def image_size(config: PipelineConfig) -> int | tuple[int, int]:
-    """The side of the training images in pixels, or (height, width) where they are not square."""
+def image_size(config: PipelineConfig, *, training: bool = True) -> tuple[int, int]:
+    """Height and width, in pixels, of the images of training or of evaluation."""
     zeros = np.zeros(3)
     blank = schema.Statistics(zeros, zeros, zeros, np.zeros([3, 3]), None)
     given = {"decoder": JpegDecoder(), "statistics": blank, "num_classes": 1}
-    chain = host_chain(config.train_map, "train_map", **given)
-    height, width, _ = output_shape(chain, "train_map")
-    return height if height == width else (height, width)
+    flag = "train_map" if training else "eval_map"
+    height, width, _ = output_shape(host_chain(getattr(config, flag), flag, **given), flag)
+    return height, width
 
 
 class _BatchMaker:
@@ -236,25 +236,24 @@ class _BatchMaker:
             )
 
         # Without AutoGraph, which makes tracing many times slower and has nothing to convert.
-        chunks = ordered.batch(chunk, drop_remainder=True).map(
+        made = ordered.batch(chunk, drop_remainder=True).map(
             tf.autograph.experimental.do_not_convert(make_chunk),
             num_parallel_calls=self._config.map_threads or len(os.sched_getaffinity(0)),
         )
-        joined = chunks.batch(batch_size // chunk, drop_remainder=True).map(join)
-        return joined.prefetch(2).with_options(_options())
+        if chunk < batch_size:  # joining copies the images once more
+            made = made.batch(batch_size // chunk, drop_remainder=True).map(join)
+        return made.prefetch(2).with_options(_options())
 
     def _decode(self, records: tf.Tensor, seed: tf.Tensor) -> Batch:
-        """Parses and draws for a whole chunk, then decodes example by example."""
+        """Parses and draws for a whole chunk, then runs the host chain example by example."""
         examples = self._source.parse(records)
         drawn = self._host.draw(examples, seed)
-        structure = (examples, drawn)
-        parts = [tf.unstack(part, records.shape[0]) for part in tf.nest.flatten(structure)]
-        images, labels = [], []
-        for single in zip(*parts, strict=True):
-            example = self._host.apply(*tf.nest.pack_sequence_as(structure, single))
-            images.append(example["image"])
-            labels.append(example["label"])
-        return {"image": tf.stack(images), "label": tf.stack(labels)}
+        images = tf.map_fn(
+            lambda single: self._host.apply(*single)["image"],
+            (examples, drawn),
+            fn_output_signature=tf.TensorSpec(self._shape, tf.uint8),
+        )
+        return {"image": images, "label": examples["label"]}
 
     def _synthetic(self, chunk: int) -> Callable[[tf.Tensor, tf.Tensor], Batch]:
         """Random pixels and labels, made once."""

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import pathlib
+import tarfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -117,3 +118,16 @@ def write_dataset(
         mean_image=generator.uniform(90, 130, (size, size, 3)),
     )
     return directory
+
+
+def sample_photographs(sample_dir: pathlib.Path, count: int) -> list[bytes]:
+    """The first photographs of the real sample, as they are stored there."""
+    path = sample_dir / "ilsvrc2012_sample" / "ILSVRC2012_img_val.tar"
+    with tarfile.open(path) as tar:
+        members = [member for member, _ in zip(tar, range(count), strict=False)]
+        return [tar.extractfile(member).read() for member in members]
+
+
+def pixels(encoded: bytes) -> np.ndarray:
+    """A file's image by Pillow: uint8 [height, width, 3]."""
+    return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))

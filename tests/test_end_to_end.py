@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from data_prep import schema
+from data_prep.commandline import UserError
 from tests.conftest import ROOT, assert_one_line_error, run_command
+from trainers import config, loop
 from trainers.metrics_log import read_metrics
 
 pytestmark = pytest.mark.end_to_end
@@ -220,23 +222,43 @@ def test_sigterm_saves_and_exits_with_0(generated_data, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [
-        (["--net=alexnett"], ["alexnett", "alexnet"]),
-        (["--net=resnet10(depth=4)"], ["depth", "width"]),
-        (["--nett=alexnet"], ["nett"]),
-        (["--train_map=decode_random_krop(64)"], ["decode_random_krop", "decode_random_crop"]),
-        (["--geometry=square_crop"], ["square_crop", "short_side"]),
-        (["--size=512"], ["512", "256"]),
-        (["--replicas=cpu:3"], ["16", "3"]),
-        (["--replicas=8"], ["GPU"]),
-        (["--schedule=sine()"], ["sine", "cosine"]),
-        (["--data_dir=no/such/place"], ["no/such/place"]),
-        (["--train_batch_size=5000"], ["5000"]),
-    ],
+    [(["--net=alexnett"], ["alexnett", "'alexnet'"]), (["--nett=alexnet"], ["nett"])],
 )
 def test_a_wrong_flag_is_one_line_and_leaves_no_run(generated_data, tmp_path, arguments, says):
     done = train(generated_data, tmp_path, "--train_steps=1", *arguments, code=1)
     assert_one_line_error(done, *says)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("--net=resnet10(depth=4)", ["depth", "width"]),
+        ("--net=alexnet(", ["alexnet("]),
+        ("--net=inception_v3", ["inception_v3", "too small"]),
+        ("--train_map=decode_random_krop(64)", ["decode_random_krop", "decode_random_crop"]),
+        ("--net=alexnet --eval_map=decode_center_crop(128)", ["64x64", "128x128", "fc6"]),
+        ("--geometry=square_crop", ["square_crop", "short_side"]),
+        ("--size=512", ["512", "256"]),
+        ("--train_batch_size=33", ["33", "2"]),
+        ("--replicas=8", ["GPU"]),
+        ("--replicas=two", ["two", "auto"]),
+        ("--schedule=sine()", ["sine", "cosine"]),
+        ("--optimizer=sdg()", ["sdg", "sgd"]),
+        ("--data_dir=no/such/place", ["no/such/place"]),
+        ("--train_batch_size=5000", ["5000", "1000"]),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(
+    generated_data, tmp_path, argument, says
+):
+    flags = [*QUICK, "--accumulation_steps=2", f"--data_dir={generated_data}"]
+    with pytest.raises(UserError) as error:
+        loop.train(config.parse([*flags, f"--runs_dir={tmp_path}", *argument.split(" ")]))
+    message = str(error.value)
+    assert "\n" not in message
+    for text in says:
+        assert text in message
     assert not list(tmp_path.iterdir())
 
 

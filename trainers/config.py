@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -102,19 +103,25 @@ class EvaluateConfig:
 
 
 def read_flag_file(path: str | os.PathLike[str]) -> TrainConfig:
-    """A flag file's configuration, without touching the command's own flags.
+    """A flag file's configuration. Raises UserError where `parse` does."""
+    return parse([f"--flagfile={os.fspath(path)}"])
 
-    Raises UserError where the file is missing or holds what is no flag.
+
+def parse(arguments: Sequence[str]) -> TrainConfig:
+    """The configuration that train.py would read from these arguments.
+
+    The flags of the running command are left alone. Raises UserError for what is no flag, and for
+    a flag file that cannot be read.
     """
     values = flags.FlagValues()
     define_flags(TrainConfig, values)
     flags.DEFINE_string("flagfile", "", "", flag_values=values)
     try:
-        rest = values(["", f"--flagfile={os.fspath(path)}"])
+        rest = values(["", *arguments])
     except OSError as error:
-        raise UserError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from None
     except flags.Error as error:
-        raise UserError(f"{os.fspath(path)}: {' '.join(str(error).split())}") from None
+        raise UserError(f"{' '.join(arguments)}: {' '.join(str(error).split())}") from None
     if len(rest) > 1:
-        raise UserError(f"{os.fspath(path)}: {rest[1]!r} is not a flag")
+        raise UserError(f"{' '.join(arguments)}: {rest[1]!r} is not a flag")
     return config_from_flags(TrainConfig, values)

@@ -26,7 +26,7 @@ from trainers.experiment import Run, find_interrupted, new_run
 from trainers.metrics_log import MetricsLog, draw_curves
 from trainers.optimizers import OPTIMIZERS
 from trainers.progress import ProgressLine
-from trainers.protocols import CenterCrop, Score, average_moving_statistics
+from trainers.protocols import CenterCrop, Score
 from trainers.replicas import make_strategy
 from trainers.schedules import SCHEDULES, Progress, with_warmup
 from trainers.train_step import GRADIENT_NORM, TrainStep
@@ -109,6 +109,8 @@ class Trainer:
         keras.mixed_precision.set_global_policy(config.precision)
         with strategy.scope():
             self._model = models.build(config, source, package)
+            self._evaluated = models.build(config, source, package, training=False)
+            _refuse_other_shapes(self._model, self._evaluated)
             self._step = TrainStep(
                 config,
                 self._model,
@@ -118,7 +120,7 @@ class Trainer:
                 strategy,
             )
         self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
-        self._protocol = CenterCrop(self._model, source, config.pipeline, strategy)
+        self._protocol = CenterCrop(self._evaluated, source, config.pipeline, strategy)
         self._state = LoopState(0, source.label_order, [], [0.0] * 4)
         self._stop_signal: int | None = None
 
@@ -174,9 +176,7 @@ class Trainer:
                 window_start = time.monotonic()
             evaluated = state.step % evaluate_every == 0 or state.step == self._total_steps
             if evaluated:
-                average_moving_statistics(self._model, self._strategy)
-                with self._step.averaged_weights():
-                    score = self._protocol.evaluate()
+                score = self._evaluate()
                 line.keep(self._log_validation(log, score))
             minutes = (time.monotonic() - saved_at) / 60
             if evaluated or minutes > config.checkpoint_minutes or self._stop_signal:
@@ -189,9 +189,13 @@ class Trainer:
                 line.keep(f"{name}: saved at step {state.step}; the same command continues")
                 raise SystemExit(0)
         if score is None:  # the run was interrupted after its last step
-            with self._step.averaged_weights():
-                score = self._protocol.evaluate()
+            score = self._evaluate()
         return score
+
+    def _evaluate(self) -> Score:
+        self._step.average_over_replicas()
+        self._step.copy_weights_to(self._evaluated)
+        return self._protocol.evaluate()
 
     def _steps(self, iterator: Any, count: int) -> None:
         """Takes `count` steps and adds their sums to the window."""
@@ -263,7 +267,7 @@ class Trainer:
 
     def _save(self, *, best: bool) -> None:
         """Saves a checkpoint; after an evaluation it is also the best one if none was better."""
-        average_moving_statistics(self._model, self._strategy)
+        self._step.average_over_replicas()
         path = checkpoints.save(
             self._run.checkpoints,
             self._variables(),
@@ -289,6 +293,17 @@ class Trainer:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop_signal = number
+
+
+def _refuse_other_shapes(trained: keras.Model, evaluated: keras.Model) -> None:
+    """Refuses an evaluation at another image size by a net whose weights depend on the size."""
+    for a, b in zip(trained.weights, evaluated.weights, strict=True):
+        if a.shape != b.shape:
+            sizes = ["x".join(map(str, model.input.shape[1:3])) for model in (trained, evaluated)]
+            raise UserError(
+                f"--train_map makes images of {sizes[0]} and --eval_map of {sizes[1]}, but "
+                f"{a.path} of {trained.name} fits one size only: make them the same"
+            )
 
 
 def _next_multiple(step: int, interval: int) -> int:

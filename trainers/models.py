@@ -13,19 +13,22 @@ from trainers.config import TrainConfig
 from trainers.experiment import Run
 
 
-def build(config: TrainConfig, source: Source, nets: ModuleType) -> keras.Model:
+def build(
+    config: TrainConfig, source: Source, nets: ModuleType, *, training: bool = True
+) -> keras.Model:
     """The untrained net that --net names, for the size of the pipeline's images.
 
     Args:
         config: the run's flags.
         source: the data set, for the number of classes.
         nets: the package to build from, `nets` itself or a run's copy.
+        training: whether for the images of training or of evaluation, which may differ in size.
 
     Raises:
         UserError: the net does not exist, or cannot be built so.
     """
     call = parse_call(config.net)
-    size = input_pipeline.image_size(config.pipeline)
+    size = input_pipeline.image_size(config.pipeline, training=training)
     try:
         return nets.build(call.name, source.num_classes, image_size=size, **call.keywords)
     except ValueError as error:
@@ -39,7 +42,7 @@ def load_trained(run: Run, config: TrainConfig, source: Source, checkpoint: str)
         UserError: no such checkpoint, a damaged one, or one of another label order.
     """
     keras.mixed_precision.set_global_policy(config.precision)
-    model = build(config, source, run.load_nets())
+    model = build(config, source, run.load_nets(), training=False)
     if checkpoint == "best":
         read = checkpoints.load(run.checkpoints / checkpoints.BEST)
     else:

@@ -98,17 +98,3 @@ class CenterCrop:
         if images != self._images:
             raise AssertionError(f"{images} images were scored, {self._split} has {self._images}")
         return Score(int(images), loss / images, top1 / images, top5 / images)
-
-
-def average_moving_statistics(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
-    """Makes every replica's batch-normalisation statistics the mean of all replicas'.
-
-    Each replica keeps its own while training (Keras gives them no aggregation); evaluating or
-    saving without this would take the first replica's.
-    """
-    if strategy.num_replicas_in_sync == 1:
-        return
-    for variable in model.non_trainable_weights:
-        if variable.dtype == "float32":
-            values = strategy.experimental_local_results(variable.value)
-            variable.assign(tf.add_n([tf.convert_to_tensor(v) for v in values]) / len(values))

@@ -5,8 +5,7 @@ replicas once, before clipping and the optimizer see them, so every replica then
 step. A step whose gradient is not finite changes no weights.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -93,19 +92,28 @@ class TrainStep:
             named |= dict(zip(names, self._averages, strict=True))
         return named
 
-    @contextlib.contextmanager
-    def averaged_weights(self) -> Iterator[None]:
-        """Within, the model has the averaged weights, if the run averages them."""
-        if not self._averages:
-            yield
-            return
-        weights = self._model.get_weights()
-        for variable, average in zip(self._model.weights, self._averages, strict=True):
-            variable.assign(average)
-        try:
-            yield
-        finally:
-            self._model.set_weights(weights)
+    def average_over_replicas(self) -> None:
+        """Makes every replica's batch-normalisation statistics the mean of all replicas'.
+
+        Each replica keeps its own while training (Keras gives them no aggregation); evaluating or
+        saving without this would take the first replica's.
+        """
+        replicas = self._strategy.num_replicas_in_sync
+        statistics = [
+            copy[index]
+            for copy in ([variable.value for variable in self._model.weights], self._averages)
+            for index, variable in enumerate(self._model.weights)
+            if copy and not variable.trainable
+        ]
+        for variable in statistics if replicas > 1 else ():
+            values = self._strategy.experimental_local_results(variable)
+            variable.assign(tf.add_n([tf.convert_to_tensor(v) for v in values]) / replicas)
+
+    def copy_weights_to(self, model: keras.Model) -> None:
+        """Gives another build of the same net the weights to evaluate: the averages, if any."""
+        weights = self._averages or [variable.value for variable in self._model.weights]
+        for variable, value in zip(model.weights, weights, strict=True):
+            variable.assign(value)
 
     def _take_steps(self, iterator: Any, rates: tf.Tensor) -> tf.Tensor:
         """Takes one step for each learning rate, up to one with a gradient that is not finite.

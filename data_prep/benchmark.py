@@ -1,0 +1,179 @@
+"""Measures the offline job beside its peers, on the same files in the same minutes.
+
+    python data_prep/benchmark.py --source=/path/to/the/tars
+
+Ours is the whole job, from the source to finished shards with their statistics. The peers read the
+same files and convert them, and that is all: OpenCV's loop (imdecode, INTER_AREA, imencode), and
+two that do less than any such job could, the bounds: libjpeg-turbo decoding each image and encoding
+it again as it is, or encoding a small image that it already has. Every round runs each of them
+once; what is printed are medians over the rounds, start-up and a first round excluded.
+
+Needs the `bench` extra.
+"""
+
+import concurrent.futures
+import dataclasses
+import os
+import resource
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+# One thread of BLAS for each of ours; it is read when numpy is first imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from data_prep import commandline, schema
+from data_prep.commandline import UserError, flag
+from data_prep.config import SourceConfig
+
+if TYPE_CHECKING:
+    from data_prep.shards import ShardJob
+    from data_prep.sources import ImageRef, Source
+
+ILSVRC_IMAGES = 1_281_167 + 50_000
+ILSVRC_IMAGE_BYTES = (1_281_167 * 115_400 + 50_000 * 134_900) / ILSVRC_IMAGES
+TARGETS = {"opencv": 1.2, "libjpeg-turbo, decode and encode": 0.7}
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """The flags of benchmark.py."""
+
+    where: SourceConfig = dataclasses.field(default_factory=SourceConfig)
+    data_dir: str = flag("data", "where the embedded sample goes, without --source")
+    images: int = flag(800, "how many images of the source")
+    rounds: int = flag(7, "how often each is measured")
+    threads: int = flag(2, "threads of ours and of each peer")
+
+
+def main() -> None:
+    """Prints the table."""
+    config = commandline.config_from_flags(BenchmarkConfig)
+    from data_prep import job, shards
+
+    source = job.open_or_generate(config.where, config.data_dir, print)
+    refs = source.refs[: config.images]
+    work = tempfile.mkdtemp(prefix="benchmark")
+    try:
+        build = shards.ShardJob(work, "benchmark", schema.ImageSettings(), source.classes.wnids)
+        build.work.mkdir(parents=True)
+        contenders = {"ours": _ours(build, refs, config.threads)}
+        contenders |= _peers(build, refs, config.threads)
+        rates = _measure(contenders, len(refs), config.rounds)
+    finally:
+        shutil.rmtree(work)
+    _report(rates, source, refs, config.threads)
+
+
+def _ours(build: "ShardJob", refs: Sequence["ImageRef"], threads: int) -> Callable[[], None]:
+    from data_prep import engines, plan
+
+    tasks = [
+        plan.ShardTask(split, 0, 1, tuple(ref for ref in refs if ref.split == split))
+        for split in schema.SPLITS
+    ]
+
+    def run() -> None:
+        for _ in engines.run_local(build, [task for task in tasks if task.refs], threads):
+            pass
+
+    return run
+
+
+def _peers(
+    build: "ShardJob", refs: Sequence["ImageRef"], threads: int
+) -> dict[str, Callable[[], None]]:
+    try:
+        import cv2
+        import simplejpeg
+    except ImportError as error:
+        raise UserError(f"{error.name} is missing: install the bench extra (make bench)") from None
+    import numpy as np
+
+    from data_prep import images
+
+    cv2.setNumThreads(1)
+    settings = build.settings
+    regular = [ref for ref in refs if simplejpeg.is_jpeg(ref.read())]
+
+    def opencv(ref: "ImageRef") -> None:
+        pixels = cv2.imdecode(np.frombuffer(ref.read(), np.uint8), cv2.IMREAD_COLOR)
+        height, width, _ = images.stored_size(*pixels.shape[:2], settings)
+        small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])
+
+    def decode_encode(ref: "ImageRef") -> None:
+        pixels = simplejpeg.decode_jpeg(ref.read(), strict=False)
+        simplejpeg.encode_jpeg(pixels, quality=settings.quality, colorsubsampling="420")
+
+    done = {ref: images.convert(ref.read(), settings).pixels for ref in regular}
+
+    def decode_encode_small(ref: "ImageRef") -> None:
+        simplejpeg.decode_jpeg(ref.read(), strict=False)
+        images.encode(done[ref], settings)
+
+    def decode(ref: "ImageRef") -> None:
+        simplejpeg.decode_jpeg(ref.read(), strict=False)
+
+    def loop(function: Callable[["ImageRef"], None]) -> Callable[[], None]:
+        def run() -> None:
+            with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+                for _ in pool.map(function, regular):
+                    pass
+
+        return run
+
+    return {
+        "opencv": loop(opencv),
+        "libjpeg-turbo, decode and encode": loop(decode_encode),
+        "libjpeg-turbo, decode, encode ours": loop(decode_encode_small),
+        "libjpeg-turbo, decode": loop(decode),
+    }
+
+
+def _measure(
+    contenders: dict[str, Callable[[], None]], images: int, rounds: int
+) -> dict[str, list[float]]:
+    """Images a second of each contender in each round, after a round that does not count."""
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, run in contenders.items():
+            start = time.perf_counter()
+            run()
+            if number:
+                rates[name].append(images / (time.perf_counter() - start))
+    return rates
+
+
+def _report(
+    rates: dict[str, list[float]], source: "Source", refs: Sequence["ImageRef"], threads: int
+) -> None:
+    ours = rates["ours"]
+    kind = "GENERATED images" if source.generated else "photographs"
+    mean_bytes = sum(ref.size for ref in refs) / len(refs)
+    print(f"{len(refs)} {kind} of {mean_bytes / 1000:.0f} KB, {threads} threads")
+    print(f"{'':36}{'images/s':>10}{'spread':>16}{'ours is':>10}{'wanted':>9}")
+    for name, values in rates.items():
+        spread = f"{min(values):.0f}-{max(values):.0f}"
+        line = f"{name:36}{statistics.median(values):10.0f}{spread:>16}"
+        if name != "ours":
+            ratio = statistics.median(a / b for a, b in zip(ours, values, strict=True))
+            wanted = f">= {TARGETS[name]}" if name in TARGETS else ""
+            line += f"{ratio:9.2f}x{wanted:>9}"
+        print(line)
+    seconds = threads / statistics.median(ours) * ILSVRC_IMAGE_BYTES / mean_bytes
+    print(
+        f"all of ILSVRC 2012 at this rate, by bytes: {seconds * ILSVRC_IMAGES / 60:,.0f} "
+        f"core-minutes; peak memory so far {_peak_gigabytes():.2f} GB"
+    )
+
+
+def _peak_gigabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+if __name__ == "__main__":
+    commandline.run(main, configs=[BenchmarkConfig])

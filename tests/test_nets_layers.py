@@ -1,0 +1,292 @@
+"""The layers that Keras lacks, against NumPy and against Keras's own slower ways."""
+
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+import nets
+from nets import layers
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def normal(rng, *shape):
+    return rng.normal(size=shape).astype("float32")
+
+
+def lrn_reference(x, size, alpha, beta, k):
+    out = np.empty_like(x)
+    for channel in range(x.shape[-1]):
+        near = x[..., max(0, channel - size // 2) : channel + size // 2 + 1]
+        out[..., channel] = x[..., channel] / (k + alpha * (near**2).sum(-1)) ** beta
+    return out
+
+
+@pytest.mark.parametrize(
+    "constants", [(5, 1e-4, 0.75, 2.0), (5, 1e-4 / 5, 0.75, 1.0), (3, 0.1, 0.5, 1.0)]
+)
+def test_lrn_equals_numpy(rng, constants):
+    x = 50 * normal(rng, 2, 3, 3, 12)
+    layer = layers.LocalResponseNormalization(*constants)
+    np.testing.assert_allclose(layer(x), lrn_reference(x, *constants), rtol=1e-5, atol=1e-5)
+
+
+def test_lrn_has_tensorflows_gradient(rng):
+    x = tf.constant(50 * normal(rng, 2, 3, 3, 12))
+    weights = normal(rng, 2, 3, 3, 12)
+    gradients = []
+    for function in (
+        layers.LocalResponseNormalization(5, 1e-4, 0.75, 2.0),
+        lambda x: tf.nn.lrn(x, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(weights * function(x))
+        gradients.append(tape.gradient(loss, x))
+    np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-5)
+
+
+def test_lrn_survives_float16(rng):
+    x = (1000 * normal(rng, 1, 2, 2, 8)).astype("float16")
+    y = np.asarray(layers.LocalResponseNormalization(5, 1e-4, 0.75, 2.0, dtype="float16")(x))
+    assert y.dtype == np.float16
+    expected = lrn_reference(x.astype("float32"), 5, 1e-4, 0.75, 2.0)
+    np.testing.assert_allclose(y.astype("float32"), expected, rtol=5e-3)
+
+
+@pytest.mark.parametrize(("groups", "strides"), [(2, 1), (8, 2)])
+def test_grouped_convolution_equals_keras(rng, groups, strides):
+    x = tf.constant(normal(rng, 2, 9, 9, 16))
+    arguments = {"filters": 24, "kernel_size": 3, "strides": strides, "groups": groups}
+    ours = layers.GroupedConv2D(**arguments, padding="same", bias_initializer="ones")
+    keras_own = keras.layers.Conv2D(**arguments, padding="same", bias_initializer="ones")
+    ours.build(x.shape)
+    keras_own.build(x.shape)
+    assert ours.kernel.shape == (3, 3, 16 // groups, 24)
+    keras_own.set_weights(ours.get_weights())
+    results = []
+    for layer in (ours, keras_own):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(y**2)
+        results.append([y, *tape.gradient(loss, [x, layer.kernel, layer.bias])])
+    for ours_part, keras_part in zip(*results, strict=True):
+        np.testing.assert_allclose(ours_part, keras_part, rtol=1e-4, atol=1e-4)
+
+
+def test_alexnets_groups_equal_split_and_concatenate(rng):
+    model = nets.build("alexnet", 10, 67)
+    x = normal(rng, 2, 13, 13, 96)
+    conv2 = model.get_layer("conv2")
+    kernel, bias = (tf.convert_to_tensor(weight) for weight in conv2.get_weights())
+    halves = [
+        tf.nn.conv2d(x[..., :48], kernel[..., :128], 1, "SAME"),
+        tf.nn.conv2d(x[..., 48:], kernel[..., 128:], 1, "SAME"),
+    ]
+    expected = tf.nn.relu(tf.concat(halves, -1) + bias)
+    np.testing.assert_allclose(conv2(x), expected, atol=1e-6)
+
+
+def test_grouped_convolution_runs_under_xla(rng):
+    layer = layers.GroupedConv2D(8, 3, groups=2)
+    x = tf.constant(normal(rng, 1, 5, 5, 4))
+    expected = layer(x)
+
+    @tf.function(jit_compile=True)
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            y = layer(x)
+            loss = tf.reduce_sum(y)
+        return y, tape.gradient(loss, layer.kernel)
+
+    y, kernel_gradient = gradient(x)
+    np.testing.assert_allclose(y, expected, atol=1e-6)
+    assert kernel_gradient.shape == (3, 3, 2, 8)
+
+
+def test_space_to_depth_stem_equals_the_plain_one(rng):
+    plain = nets.build("resnet18", 5, (64, 48))
+    packed = nets.build("resnet18", 5, (64, 48), space_to_depth_stem=True)
+    assert [w.shape for w in packed.weights] == [w.shape for w in plain.weights]
+    packed.set_weights(plain.get_weights())
+    x = normal(rng, 2, 64, 48, 3)
+    stem = [keras.Model(m.input, m.get_layer("conv1").output)(x) for m in (plain, packed)]
+    np.testing.assert_allclose(*stem, atol=1e-5)
+    np.testing.assert_allclose(plain(x), packed(x), atol=1e-4)
+
+
+def test_blur_pool_is_the_binomial_filter():
+    impulse = np.zeros((1, 5, 5, 2), "float32")
+    impulse[0, 2, 2] = 16, 32
+    blurred = np.asarray(layers.BlurPool()(impulse))
+    np.testing.assert_array_equal(blurred[0, 1:4, 1:4, 0], [[1, 2, 1], [2, 4, 2], [1, 2, 1]])
+    np.testing.assert_array_equal(blurred[..., 1], 2 * blurred[..., 0])
+    assert blurred.sum() == 48
+    corner = np.asarray(layers.BlurPool()(np.ones((1, 4, 4, 1), "float32")))
+    assert corner[0, 0, 0, 0] == 9 / 16  # zeros beyond the border
+
+
+def test_blur_pool_precedes_every_strided_convolution_but_the_stems():
+    model = nets.build("resnet50_v1_5", 5, 64, blur_pool=True)
+    blurred = {layer.name for layer in model.layers if isinstance(layer, layers.BlurPool)}
+    assert blurred == {f"res{s}a_branch{b}_blur" for s in (3, 4, 5) for b in ("1", "2b")}
+
+
+def test_zero_gamma_makes_units_identities(rng):
+    model = nets.build("resnet10", 5, 64, width=16, zero_gamma=True)
+    x = normal(rng, 2, 64, 64, 3)
+    ends = keras.Model(
+        model.input, [model.get_layer("pool1").output, model.get_layer("res2a_relu").output]
+    )
+    np.testing.assert_array_equal(*ends(x))
+
+
+def test_option_a_pads_with_zero_maps_without_parameters(rng):
+    x = normal(rng, 1, 4, 4, 3)
+    y = np.asarray(layers.PadChannels(5)(x))
+    np.testing.assert_array_equal(y[..., :3], x)
+    assert not y[..., 3:].any()
+
+
+# Masks from example seeds
+
+
+def seeds_of(count, start=0):
+    return np.stack([np.arange(start, start + count), np.full(count, 17)], -1).astype("int32")
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.7])
+def test_masks_drop_at_the_rate_for_every_example_and_position(rate):
+    kept = np.asarray(layers.keep_mask(seeds_of(512), "drop6", (512,), rate))
+    sigma = np.sqrt(rate * (1 - rate))
+    assert abs(kept.mean() - (1 - rate)) < 4 * sigma / 512
+    for axis in (0, 1):  # 512 means of 512 values each: none strays beyond 5 sigma
+        assert np.abs(kept.mean(axis) - (1 - rate)).max() < 5 * sigma / np.sqrt(512)
+
+
+def test_masks_of_layers_examples_and_positions_are_independent():
+    masks = {
+        "one layer": layers.keep_mask(seeds_of(256), "drop6", (1024,), 0.5),
+        "another": layers.keep_mask(seeds_of(256), "drop7", (1024,), 0.5),
+        "next examples": layers.keep_mask(seeds_of(256, start=1), "drop6", (1024,), 0.5),
+    }
+    signs = {name: 2.0 * np.asarray(mask) - 1 for name, mask in masks.items()}
+    one = signs["one layer"]
+    bound = 5 / np.sqrt(one.size)
+    assert abs((one * signs["another"]).mean()) < bound
+    np.testing.assert_array_equal(signs["next examples"][:-1], one[1:])
+    assert abs((one[1:] * one[:-1]).mean()) < bound
+    for shift in (1, 2, 32, 512):
+        assert abs((one[:, shift:] * one[:, :-shift]).mean()) < 1.5 * bound
+
+
+def test_both_halves_of_a_seed_count():
+    first = np.asarray(layers.keep_mask(np.array([[1, 2]], "int32"), "drop", (4096,), 0.5))
+    for pair in ([2, 2], [1, 3], [2, 1], [-1, 2]):
+        other = np.asarray(layers.keep_mask(np.array([pair], "int32"), "drop", (4096,), 0.5))
+        assert abs((first == other).mean() - 0.5) < 0.04
+
+
+def training_logits(model, images, seeds, **context):
+    with nets.example_seeds(seeds):
+        return model(images, training=True)
+
+
+def test_dropout_does_not_depend_on_how_a_batch_is_split(rng):
+    model = nets.build("alexnet", 10, 67)
+    images, seeds = normal(rng, 6, 67, 67, 3), seeds_of(6)
+    whole = training_logits(model, images, seeds)
+    parts = [training_logits(model, images[i:j], seeds[i:j]) for i, j in ((0, 1), (1, 4), (4, 6))]
+    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-4, atol=1e-7)
+    other = training_logits(model, images, seeds_of(6, start=6))
+    assert np.abs(np.asarray(other) - np.asarray(whole)).max() > 1e-3 * np.abs(whole).max()
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_seeded_dropout_is_the_same_in_a_graph(jit_compile):
+    layer = layers.Dropout(0.5, name="drop6")
+    x, seeds = np.ones((4, 64), "float32"), seeds_of(4)
+
+    @tf.function(jit_compile=jit_compile)
+    def dropped(x, seeds):
+        with nets.example_seeds(seeds):
+            return layer(x, training=True)
+
+    with nets.example_seeds(seeds):
+        expected = layer(x, training=True)
+    np.testing.assert_array_equal(dropped(x, seeds), expected)
+    assert set(np.unique(expected)) == {0, 2}
+
+
+def test_seeds_reach_neither_other_threads_nor_what_follows():
+    layer = layers.Dropout(0.5, name="drop6")
+    x, results = np.ones((1, 4096), "float32"), {}
+    with nets.example_seeds(seeds_of(1)):
+        seeded = np.asarray(layer(x, training=True))
+
+        def elsewhere():
+            results["thread"] = np.asarray(layer(x, training=True))
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        with nets.example_seeds(seeds_of(1, start=5)):
+            results["inner"] = np.asarray(layer(x, training=True))
+        np.testing.assert_array_equal(layer(x, training=True), seeded)
+    results["after"] = np.asarray(layer(x, training=True))
+    for result in results.values():
+        assert 0.4 < (result == seeded).mean() < 0.6
+
+
+def test_without_seeds_keras_draws_reproducibly():
+    keras.utils.set_random_seed(1)
+    first = np.asarray(layers.Dropout(0.5)(np.ones((2, 64), "float32"), training=True))
+    keras.utils.set_random_seed(1)
+    np.testing.assert_array_equal(
+        layers.Dropout(0.5)(np.ones((2, 64), "float32"), training=True), first
+    )
+
+
+def test_evaluation_drops_nothing(rng):
+    x = normal(rng, 2, 8)
+    with nets.example_seeds(seeds_of(2)):
+        np.testing.assert_array_equal(layers.Dropout(0.5)(x, training=False), x)
+
+
+def test_stochastic_depth_drops_whole_branches_of_examples():
+    layer = layers.StochasticDepth(0.25, name="res2a_drop")
+    x = np.ones((4096, 2, 2, 3), "float32")
+    with nets.example_seeds(seeds_of(4096)):
+        y = np.asarray(layer(x, training=True))
+    per_example = y.reshape(4096, -1)
+    assert (per_example == per_example[:, :1]).all()
+    np.testing.assert_allclose(np.unique(per_example), [0, 4 / 3], rtol=1e-6)
+    assert abs((per_example[:, 0] == 0).mean() - 0.25) < 0.03
+    unseeded = np.asarray(layer(x, training=True)).reshape(4096, -1)
+    assert (unseeded == unseeded[:, :1]).all() and 0 < (unseeded[:, 0] == 0).mean() < 0.5
+
+
+def test_stochastic_depth_grows_linearly():
+    model = nets.build("resnet18", 5, 32, stochastic_depth=0.4)
+    rates = [layer.rate for layer in model.layers if isinstance(layer, layers.StochasticDepth)]
+    np.testing.assert_allclose(rates, 0.4 * np.arange(1, 9) / 8)
+
+
+def test_layers_come_back_from_a_saved_model(tmp_path, rng):
+    inputs = keras.Input((8, 8, 4))
+    x = layers.GroupedConv2D(8, 3, groups=2, padding="same")(inputs)
+    x = layers.LocalResponseNormalization(5, 0.1, 0.75, 2.0)(x)
+    x = layers.StochasticDepth(0.5)(layers.BlurPool()(x))
+    model = keras.Model(inputs, layers.Dropout(0.5)(layers.PadChannels(12)(x)))
+    model.save(tmp_path / "model.keras")
+    images = ops.convert_to_tensor(normal(rng, 2, 8, 8, 4))
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(images), model(images))
