@@ -20,9 +20,8 @@ _CENTRE = 128
 _OPAQUE = 255 - _CENTRE  # every pixel's fourth byte, centred
 # A product of two centred levels is at most 2^14, so 2^10 of them add up exactly in float32.
 _ROWS = 1024
-_PIXELS_IN_ROW = 2  # several pixels a row make the product wide enough for BLAS; more waste work
 _CHANNELS = 4
-_COLUMNS = _PIXELS_IN_ROW * _CHANNELS
+_COLUMNS = 2 * _CHANNELS  # two pixels a row: one is too narrow for BLAS, four waste work
 _IMAGES_IN_16_BITS = 257
 
 
@@ -53,13 +52,14 @@ class PixelSums:
     def __post_init__(self) -> None:
         self.image_sum = np.zeros((self.side, self.side, 3), np.int64)
         self._recent = np.zeros((self.side, self.side, _CHANNELS), np.uint16)
+        self._levels = np.empty(0, np.float32)  # fresh memory for each image costs page faults
 
     def add(self, image: np.ndarray, label: int) -> None:
         """Adds one image, uint8 [h, w, 4] with the fourth byte 255 (h and w at least `side`)."""
         height, width, _ = image.shape
         self.images += 1
         self.pixels += height * width
-        products = _products(image)
+        products = self._products(image)
         self.sums += products[:3, 3] // _OPAQUE
         self.products += products[:3, :3]
         if self.side:
@@ -69,6 +69,20 @@ class PixelSums:
                 self._settle()
         self.labels[label] += 1
         self.sizes[height, width] += 1
+
+    def _products(self, image: np.ndarray) -> np.ndarray:
+        """int64 [4, 4], the sums of products of the centred levels of a uint8 [h, w, 4] image."""
+        centred = np.bitwise_xor(image.reshape(-1), np.uint8(_CENTRE)).view(np.int8)
+        size = -(-centred.size // (_ROWS * _COLUMNS)) * _ROWS * _COLUMNS
+        if self._levels.size < size:
+            self._levels = np.empty(size, np.float32)
+        levels = self._levels[:size]
+        levels[: centred.size] = centred
+        levels[centred.size :] = 0
+        rows = levels.reshape(-1, _ROWS, _COLUMNS)
+        products = np.matmul(rows.transpose(0, 2, 1), rows).sum(axis=0, dtype=np.float64)
+        halves = products[:_CHANNELS, :_CHANNELS] + products[_CHANNELS:, _CHANNELS:]
+        return halves.astype(np.int64)
 
     def _settle(self) -> None:
         """Moves what 16 bits hold of the mean image to 64."""
@@ -131,16 +145,3 @@ class PixelSums:
         result.labels = Counter({int(label): int(count) for label, count in arrays["labels"]})
         result.sizes = Counter({(int(h), int(w)): int(count) for h, w, count in arrays["sizes"]})
         return result
-
-
-def _products(image: np.ndarray) -> np.ndarray:
-    """int64 [4, 4], the sums of products of the centred levels of a uint8 [h, w, 4] image."""
-    levels = image.reshape(-1)
-    blocks = -(-levels.size // (_ROWS * _COLUMNS))
-    padded = np.empty(blocks * _ROWS * _COLUMNS, np.float32)
-    padded[levels.size :] = 0
-    np.subtract(levels, np.float32(_CENTRE), out=padded[: levels.size])
-    rows = padded.reshape(blocks, _ROWS, _COLUMNS)
-    products = np.matmul(rows.transpose(0, 2, 1), rows).sum(axis=0, dtype=np.float64)
-    shape = (_PIXELS_IN_ROW, _CHANNELS, _PIXELS_IN_ROW, _CHANNELS)
-    return np.einsum("pcpd->cd", products.reshape(shape)).astype(np.int64)

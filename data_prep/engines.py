@@ -5,6 +5,7 @@ Both give the same bytes, as a shard depends on its task alone.
 
 import collections
 import concurrent.futures
+import gc
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -16,7 +17,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Chunks in flight per worker: enough to keep the workers busy while a shard is flushed and hashed.
-_AHEAD = 8
+_AHEAD = 4
 
 
 def run_local(
@@ -36,6 +37,7 @@ def run_local(
         workers: threads.
         on_chunk: called with each chunk, in order; may raise to stop.
     """
+    gc.freeze()  # or the collector walks through the million tuples of the plan again and again
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         refs = itertools.chain.from_iterable(chunks_of(task) for task in tasks)
         converted = _ordered(pool, job.convert, refs, workers * _AHEAD)

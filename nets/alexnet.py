@@ -94,6 +94,26 @@ def alexnet_owt(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) 
     return nn.fc(x, num_classes, name="fc8")
 
 
+def alexnet_small(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> Any:
+    """One of AlexNet's two towers for 56 pixels: from pool1 on the sides are AlexNet's own."""
+    nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_in", "untruncated_normal"))
+    x = nn.conv_relu(x, 48, 5, pad=2, name="conv1")  # 56
+    x = nn.max_pool(x, 3, 2, name="pool1")  # 27
+    x = nn.lrn(x, LRN, name="norm1")
+    x = nn.conv_relu(x, 128, 3, pad=1, name="conv2")  # 27
+    x = nn.max_pool(x, 3, 2, name="pool2")  # 13
+    x = nn.lrn(x, LRN, name="norm2")
+    x = nn.conv_relu(x, 192, 3, pad=1, name="conv3")  # 13
+    x = nn.conv_relu(x, 192, 3, pad=1, name="conv4")  # 13
+    x = nn.conv_relu(x, 128, 3, pad=1, name="conv5")  # 13
+    x = nn.max_pool(x, 3, 2, name="pool5")  # 6
+    x = nn.fc_relu(x, 1024, name="fc6")
+    x = nn.dropout(x, dropout, name="drop6")
+    x = nn.fc_relu(x, 1024, name="fc7")
+    x = nn.dropout(x, dropout, name="drop7")
+    return nn.fc(x, num_classes, name="fc8")
+
+
 def _feature_maps(**channels: int) -> dict[str, tuple[int, int]]:
     sides = {"conv1": 55, "pool1": 27, "conv2": 27, "pool2": 13, "pool5": 6}
     return {layer: (sides.get(layer, 13), count) for layer, count in channels.items()}
@@ -166,6 +186,28 @@ NETS = (
         departures=(
             "as in torchvision: the paper's own code normalises after conv1 and conv2",
             "biases start at 0, torchvision's at random values within 1/sqrt(fan_in)",
+        ),
+    ),    Net(
+        name="alexnet_small",
+        body=alexnet_small,
+        paper=f"ours, after {PAPER}",
+        year=2012,
+        params=7_627_944,
+        macs=189_221_888,
+        image_size=56,
+        feature_maps={
+            "conv1": (56, 48),
+            "pool1": (27, 48),
+            "conv2": (27, 128),
+            "pool2": (13, 128),
+            "conv3": (13, 192),
+            "conv4": (13, 192),
+            "conv5": (13, 128),
+            "pool5": (6, 128),
+        },
+        departures=(
+            "for images of 56 to 64 pixels: one tower of AlexNet's two, conv1 is 5x5 with stride 1, "
+            "conv2 is 3x3, pooling before normalisation, 1024 hidden units, He's initialisation",
         ),
     ),
 )

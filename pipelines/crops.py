@@ -7,7 +7,16 @@ import tensorflow as tf
 
 from pipelines import draws
 from pipelines.decoders import Decoder
-from pipelines.map_function import MAP_FUNCTIONS, Draw, Drawn, Example, MapFunction, Stage, on_image
+from pipelines.map_function import (
+    MAP_FUNCTIONS,
+    Draw,
+    Drawn,
+    Example,
+    MapFunction,
+    Stage,
+    describe_box,
+    on_image,
+)
 
 
 @MAP_FUNCTIONS.register
@@ -96,7 +105,7 @@ def _decode_box(draw: Draw, size: int, decoder: Decoder, *, min_side: int) -> Ma
         image = decoder.crop(example, drawn["box"])
         return example | {"image": tf.ensure_shape(image, [size, size, 3])}
 
-    return MapFunction(apply, Stage.ENCODED, draw, min_side=min_side)
+    return MapFunction(apply, Stage.ENCODED, draw, min_side=min_side, describe=describe_box)
 
 
 def check_size(size: int) -> None:

@@ -42,13 +42,15 @@ def read_metadata(directory: epath.Path) -> Metadata:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{directory} is not a TensorFlow Datasets directory: {reason}") from None
     info = builder.info
-    image = info.features.get(schema.IMAGE) if info.features else None
-    label = info.features.get(schema.LABEL) if info.features else None
+    features = (
+        dict(info.features.items()) if isinstance(info.features, tfds.features.FeaturesDict) else {}
+    )
+    image, label = features.get(schema.IMAGE), features.get(schema.LABEL)
     if not isinstance(image, tfds.features.Image) or not isinstance(
         label, tfds.features.ClassLabel
     ):
         raise UserError(
-            f"{directory} has no features 'image' and 'label' (it has: {', '.join(info.features)})"
+            f"{directory} has no features 'image' and 'label' (it has: {', '.join(features)})"
         )
     if info.file_format.value != "tfrecord":
         raise UserError(f"{directory} holds {info.file_format.value} files: only tfrecord is read")

@@ -1,5 +1,7 @@
 """Map functions that move, turn or cover pixels: flips, padding, rotation, erasing."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 
@@ -119,7 +121,10 @@ def random_erasing(
             noise = tf.constant(np.round(statistics.channel_mean), tf.int32)
         return example | {"image": tf.where(covered, tf.cast(noise, tf.uint8), image)}
 
-    return MapFunction(apply, Stage.IMAGE, draw)
+    def describe(drawn: Mapping[str, np.ndarray]) -> str:
+        return "covered" if drawn["erase"] else "left"
+
+    return MapFunction(apply, Stage.IMAGE, draw, describe=describe)
 
 
 def rotation(image: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor) -> tf.Tensor:

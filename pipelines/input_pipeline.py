@@ -69,26 +69,13 @@ def train(
     host_batch, rest = divmod(config.train_batch_size, hosts)
     if rest or host_batch % batch_size:
         raise ValueError(f"{batch_size=} does not divide {config.train_batch_size} on {hosts=}")
-    last_epoch = -1 if epochs is None else epochs
-    start_epoch, start_step = divmod(start, steps)
     maker = _BatchMaker(source, config, training=True)
     if batch_size % 2 and maker.pairs:
         raise UserError(
             f"--train_device_map mixes examples in pairs, which a batch of {batch_size} on each "
             "replica would tear apart: choose an even --train_batch_size for each replica"
         )
-    if config.data == SYNTHETIC:
-        length = steps * host_batch
-        stop = np.iinfo(np.int64).max if epochs is None else epochs * length
-        numbers = tf.data.Dataset.range(start_epoch * length + start_step * host_batch, stop)
-        ordered = numbers.map(lambda number: ("", number // length, number % length))
-    else:
-        ordered = _order(source, config, steps * host_batch, host, hosts).records(
-            source.shard_opener(schema.TRAIN),
-            epochs=last_epoch,
-            start_epoch=start_epoch,
-            start_index=start_step * host_batch,
-        )
+    ordered = training_records(source, config, start=start, epochs=epochs, host=host, hosts=hosts)
 
     def locate(record: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """Where chunks of the host's own order stand in the global one."""
@@ -102,6 +89,44 @@ def train(
         }
 
     return maker.batches(ordered, locate, batch_size)
+
+
+def training_records(
+    source: Source,
+    config: PipelineConfig,
+    *,
+    start: int = 0,
+    epochs: int | None = None,
+    host: int = 0,
+    hosts: int = 1,
+) -> tf.data.Dataset:
+    """What `train` makes batches of, in order; for the arguments see there.
+
+    Returns:
+        Elements (serialized record string [], epoch int64 [], index in the host's epoch int64 []).
+    """
+    steps = steps_per_epoch(source, config, hosts=hosts)
+    host_batch = config.train_batch_size // hosts
+    length = steps * host_batch
+    if config.data == SYNTHETIC:
+        stop = np.iinfo(np.int64).max if epochs is None else epochs * length
+        numbers = tf.data.Dataset.range(start * host_batch, stop)
+        return numbers.map(lambda number: ("", number // length, number % length))
+    order = Order(
+        counts=tuple(shard.records for shard in source.split(schema.TRAIN)),
+        length=length,
+        seed=config.seed,
+        buffer=int(config.shuffle_buffer_mb * 2**20 / source.record_bytes(schema.TRAIN)),
+        host=host,
+        hosts=hosts,
+        same_every_epoch=config.overfit_batches > 0,
+    )
+    return order.records(
+        source.shard_opener(schema.TRAIN),
+        epochs=-1 if epochs is None else epochs,
+        start_epoch=start // steps,
+        start_index=start % steps * host_batch,
+    )
 
 
 def evaluate(
@@ -135,7 +160,8 @@ def evaluate(
         records = records.apply(tf.data.experimental.assert_cardinality(count))
         padding = records.take(1).repeat(full - count)
         records = records.concatenate(padding)
-    ordered = records.enumerate().map(lambda index, record: (record, tf.zeros_like(index), index))
+    epochs = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat()
+    ordered = tf.data.Dataset.zip((records, epochs, tf.data.Dataset.range(full)))
 
     def locate(record: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
@@ -267,19 +293,6 @@ class _BatchMaker:
 def _device_chain(source: Source, config: PipelineConfig, training: bool) -> Chain:
     flag = "train_device_map" if training else "eval_device_map"
     return device_chain(getattr(config, flag), flag, **source.given())
-
-
-def _order(source: Source, config: PipelineConfig, length: int, host: int, hosts: int) -> Order:
-    buffer = config.shuffle_buffer_mb * 2**20 / source.record_bytes(schema.TRAIN)
-    return Order(
-        counts=tuple(shard.records for shard in source.split(schema.TRAIN)),
-        length=length,
-        seed=config.seed,
-        buffer=int(buffer),
-        host=host,
-        hosts=hosts,
-        same_every_epoch=config.overfit_batches > 0,
-    )
 
 
 def _options() -> tf.data.Options:

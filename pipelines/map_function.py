@@ -40,10 +40,22 @@ class Stage(enum.Flag):
 
 def describe_plainly(drawn: Mapping[str, np.ndarray]) -> str:
     """Drawn values as `name value value`, for pictures."""
+
+    def words(value: np.generic) -> str:
+        if isinstance(value, np.bool_):
+            return "yes" if value else "no"
+        return f"{float(value):.3g}"
+
     return ", ".join(
-        f"{name} {' '.join(f'{value:.3g}' for value in np.ravel(values).astype(float))}"
+        f"{name} {' '.join(words(value) for value in np.ravel(values))}"
         for name, values in drawn.items()
     )
+
+
+def describe_box(drawn: Mapping[str, np.ndarray]) -> str:
+    """A drawn `box` (top, left, height, width), for pictures."""
+    top, left, height, width = drawn["box"]
+    return f"{width}x{height} at left {left}, top {top}"
 
 
 @dataclasses.dataclass(frozen=True)

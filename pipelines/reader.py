@@ -5,6 +5,7 @@ image and a label in each record, are read alike; ours can be checked more.
 """
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 
@@ -165,10 +166,10 @@ def open_dataset(config: PipelineConfig) -> Source:
     if config.cache == IN_MEMORY:
         source = dataclasses.replace(source, in_memory=True)
     elif config.cache != NO_CACHE:
-        copies = {
-            split: copied_to(shards, os.path.join(config.cache, source.label_order[:12]))
-            for split, shards in source.shards.items()
-        }
+        # Under a name of its own: two data sets may have shards of the same names.
+        identity = source.manifest.to_json() if source.manifest else str(directory)
+        place = os.path.join(config.cache, hashlib.sha256(identity.encode()).hexdigest()[:12])
+        copies = {split: copied_to(shards, place) for split, shards in source.shards.items()}
         source = dataclasses.replace(source, shards=copies)
     return source
 

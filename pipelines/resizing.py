@@ -6,7 +6,15 @@ import tensorflow as tf
 from pipelines import draws
 from pipelines.crops import check_size
 from pipelines.decoders import Decoder
-from pipelines.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Stage, on_image
+from pipelines.map_function import (
+    MAP_FUNCTIONS,
+    Drawn,
+    Example,
+    MapFunction,
+    Stage,
+    describe_box,
+    on_image,
+)
 
 # Shrinking by more than this takes the antialiased kernel, which is three times slower. At this
 # factor, plain bilinear differs from it by 0.7 levels on average over real photographs.
@@ -65,7 +73,7 @@ def decode_random_resized_crop(
         part = decoder.crop(example, drawn["box"])
         return example | {"image": resized(part, size, size)}
 
-    return MapFunction(apply, Stage.ENCODED, draw)
+    return MapFunction(apply, Stage.ENCODED, draw, describe=describe_box)
 
 
 @MAP_FUNCTIONS.register

@@ -1,6 +1,7 @@
 """Shard files: checked, copied, counted, and read."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -73,7 +74,8 @@ def copied_to(shards: Sequence[ShardFile], directory: str) -> tuple[ShardFile, .
                 epath.Path(shard.path).copy(partial, overwrite=True)
                 partial.rename(target)
             except OSError as error:
-                partial.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    partial.unlink()
                 raise UserError(f"--cache: cannot write {target} ({error.strerror})") from None
         copies.append(dataclasses.replace(shard, path=os.fspath(target)))
     return tuple(copies)

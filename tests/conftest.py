@@ -9,6 +9,13 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import tensorflow as tf
+
+# Replicas are tested on logical CPU devices, which exist from the start or not at all.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 

@@ -34,7 +34,9 @@ def make_strategy(replicas: str) -> tf.distribute.Strategy:
         raise UserError(f"--replicas={replicas} is none of auto, a number of GPUs, cpu:N")
     if len(devices) == 1:
         return tf.distribute.OneDeviceStrategy(devices[0])
-    return tf.distribute.MirroredStrategy(devices)
+    # On the CPU the default, collective ops, fails where one process makes several strategies.
+    on_cpu = tf.distribute.ReductionToOneDevice() if devices[0].startswith("/cpu") else None
+    return tf.distribute.MirroredStrategy(devices, cross_device_ops=on_cpu)
 
 
 def _gpus() -> list[str]:

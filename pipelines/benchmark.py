@@ -1,0 +1,51 @@
+"""Measures the input pipeline: each stage alone, all together, and what binds.
+
+    python pipelines/benchmark.py --flagfile=flags/alexnet.cfg
+
+Alone, a stage gets its input from memory and nothing else runs. The stages are measured in turns,
+several times, and medians are printed, because a machine's speed drifts while one measures. The
+bound is what bare libjpeg-turbo decodes with as many threads, whole images and nothing else.
+"""
+
+import dataclasses
+
+from data_prep.commandline import UserError, config_from_flags, flag, run
+from pipelines.config import SYNTHETIC, PipelineConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """What is measured, and for how long."""
+
+    pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
+    rounds: int = flag(5, "How often each stage is measured; medians are printed.")
+    seconds: float = flag(1.5, "How long each measurement lasts.")
+    epochs: int = flag(0, "Instead: deliver so many epochs and print how the memory grows.")
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be measured."""
+        for name in ("rounds", "seconds"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"--{name}={getattr(self, name)} must be above 0")
+        if self.epochs == 1 or self.epochs < 0:
+            raise UserError("--epochs must be 0, or at least 2: growth is counted after the first")
+        if self.pipeline.data == SYNTHETIC:
+            raise UserError("--data=synthetic costs nothing to make: there is nothing to measure")
+
+
+def main() -> None:
+    """Prints the measurements that the flags ask for."""
+    config = config_from_flags(BenchmarkConfig)
+    # TensorFlow takes seconds to import; --help does not need it.
+    from pipelines import measurement
+    from pipelines.reader import open_dataset
+
+    source = open_dataset(config.pipeline)
+    if config.epochs:
+        measurement.print_memory(source, config.pipeline, config.epochs)
+    else:
+        measurement.print_stages(source, config.pipeline, config.rounds, config.seconds)
+
+
+if __name__ == "__main__":
+    run(main, configs=[BenchmarkConfig], share_flag_files=True)

@@ -1,0 +1,230 @@
+"""How fast each stage of the input pipeline is, and how much memory it takes."""
+
+import concurrent.futures
+import dataclasses
+import itertools
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from data_prep import schema
+from pipelines import draws, input_pipeline
+from pipelines.chain import Chain, host_chain
+from pipelines.config import PipelineConfig
+from pipelines.decoders import JpegDecoder
+from pipelines.reader import Source
+
+# Images that the stages after reading get from memory, again and again.
+_SAMPLE = 512
+
+ADVICE = {
+    "read": "--cache=memory or --cache=DIR on a fast disk; fewer and larger shards",
+    "parse": "nothing: it costs this little only beside a fast decoder; more cores",
+    "decode": (
+        "more cores; smaller stored images (build_tfrecords.py --size), or raw pixels "
+        "(--encoding=raw); decode_random_crop instead of decode_random_resized_crop"
+    ),
+    "augment": "fewer host functions: random_flip and pca_lighting can move to --train_device_map",
+    "batch": "a batch per replica that 128 or another large number up to it divides",
+    "copy to device": "nothing: images already travel as uint8; a faster bus",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One thing to measure: `start` gives a function that handles some images, and says how many."""
+
+    name: str
+    start: Callable[[], Callable[[], int]]
+
+
+def print_stages(source: Source, config: PipelineConfig, rounds: int, seconds: float) -> None:
+    """Measures and prints every stage, all together, the bound, and the verdict."""
+    threads = config.map_threads or len(os.sched_getaffinity(0))
+    print(f"{source.directory}: {source.record_bytes(schema.TRAIN) / 1024:.1f} KiB a record")
+    print(
+        f"--train_map={config.train_map}, batches of {config.train_batch_size}, {threads} threads"
+    )
+    stages = stages_of(source, config)
+    rates = measured(stages, rounds, seconds)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    alone = {name: medians[name] for name in ADVICE if name in medians}
+    if "decode and augment" in medians:
+        # What the other host functions add to decoding, which alone gives them their input.
+        extra = 1 / medians["decode and augment"] - 1 / medians["decode"]
+        alone["augment"] = 1 / max(extra, 1e-9)
+    print(f"\n{'alone':24}{'images/s':>10}{'us an image':>14}")
+    for name in ADVICE:
+        if name in alone and alone[name] < 1e8:
+            print(f"{name:24}{alone[name]:>10,.0f}{1e6 / alone[name]:>14.1f}")
+    together = medians["together"]
+    low, high = min(rates["together"]), max(rates["together"])
+    print(f"\n{'together':24}{together:>10,.0f}  ({low:,.0f} to {high:,.0f})")
+    if "bound" in medians:
+        bound = medians["bound"]
+        print(
+            f"{'bare libjpeg-turbo':24}{bound:>10,.0f}  ({together / bound:.2f} of it is reached)"
+        )
+    else:
+        print(f"{'bare libjpeg-turbo':24}{'-':>10}  (not measured: {_why_no_bound(source)})")
+    print(f"{'memory':24}{resident_bytes() / 2**20:>10,.0f}  MiB, of the whole process")
+    slowest = min(alone, key=alone.__getitem__)
+    share = together / alone[slowest]
+    print(
+        f"\nverdict: {slowest} binds ({share:.0%} of what it reaches alone). Try: {ADVICE[slowest]}"
+    )
+
+
+def print_memory(source: Source, config: PipelineConfig, epochs: int) -> None:
+    """Delivers whole epochs and prints the resident memory after each tenth of them."""
+    steps = input_pipeline.steps_per_epoch(source, config)
+    first = last = 0
+    for epoch, last in enumerate(memory_by_epoch(source, config, epochs), 1):
+        first = first or last
+        if epoch in (1, epochs) or epoch % max(1, epochs // 10) == 0:
+            print(f"epoch {epoch:>4} of {epochs} ({steps} batches): {last / 2**20:,.0f} MiB")
+    print(f"growth after the first epoch: {(last - first) / 2**20:+.1f} MiB")
+
+
+def memory_by_epoch(source: Source, config: PipelineConfig, epochs: int) -> Iterator[int]:
+    """The process's resident bytes after each epoch of training batches."""
+    steps = input_pipeline.steps_per_epoch(source, config)
+    batches = iter(
+        input_pipeline.train(source, config, batch_size=config.train_batch_size, epochs=epochs)
+    )
+    for _ in range(epochs):
+        for _ in range(steps):
+            next(batches)
+        yield resident_bytes()
+
+
+def resident_bytes() -> int:
+    """The memory of this process that is in RAM."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def measured(stages: Sequence[Stage], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Images per second of each stage, one value a round; the stages take turns."""
+    rates: dict[str, list[float]] = {stage.name: [] for stage in stages}
+    for _, stage in itertools.product(range(rounds), stages):
+        handle = stage.start()
+        handle()  # the first one pays for tracing and for filling buffers
+        images, start = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - start) < seconds:
+            images += handle()
+        rates[stage.name].append(images / elapsed)
+    return rates
+
+
+def stages_of(source: Source, config: PipelineConfig) -> list[Stage]:
+    """Every stage of training, each with its input in memory, and all of them together."""
+    host = host_chain(config.train_map, "train_map", **source.given())
+    batch = config.train_batch_size
+    records, epoch, index = next(
+        iter(input_pipeline.training_records(source, config).batch(_SAMPLE))
+    )
+    parsed = source.parse(records)
+    drawn = host.draw(parsed, draws.example_seeds(config.seed, epoch, index))
+    threads = config.map_threads or len(os.sched_getaffinity(0))
+
+    def mapped(inputs: Any, function: Callable[..., tf.Tensor]) -> tf.data.Dataset:
+        """The function over chunks of the inputs, as many at once as in training."""
+        chunks = tf.data.Dataset.from_tensor_slices(inputs).batch(128, drop_remainder=True)
+        return chunks.repeat().map(
+            tf.autograph.experimental.do_not_convert(function), num_parallel_calls=threads
+        )
+
+    def parse(serialized: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        example = source.parse(serialized)
+        chosen = host.draw(example, seeds)
+        return tf.add_n([tf.reduce_sum(tf.cast(v, tf.float32)) for v in tf.nest.flatten(chosen)])
+
+    def run(functions: Chain) -> Callable[..., tf.Tensor]:
+        """Sizes instead of images: nothing is put into a batch."""
+
+        def one(single: tuple[Any, Any]) -> tf.Tensor:
+            return tf.size(functions.apply(*single)["image"])
+
+        return lambda example, chosen: tf.map_fn(
+            one, (example, chosen), fn_output_signature=tf.int32
+        )
+
+    decode = Chain(host.calls[:1], host.functions[:1])
+    seeds = draws.example_seeds(config.seed, epoch, index)
+    size = input_pipeline.image_size(config)
+    pixels = tf.zeros([128, *size, 3], tf.uint8)
+    datasets = {
+        "read": input_pipeline.training_records(source, config).map(lambda r, e, i: r).batch(128),
+        "parse": mapped((records, seeds), parse),
+        "decode": mapped((parsed, drawn[:1]), run(decode)),
+        "batch": tf.data.Dataset.from_tensors(pixels)
+        .repeat()
+        .map(lambda images: tf.map_fn(lambda image: image, images), num_parallel_calls=threads),
+    }
+    if len(host.functions) > 1:
+        datasets["decode and augment"] = mapped((parsed, drawn), run(host))
+    stages = [_of_dataset(name, dataset, 128) for name, dataset in datasets.items()]
+    stages.append(
+        _of_dataset("together", input_pipeline.train(source, config, batch_size=batch), batch)
+    )
+    if tf.config.list_physical_devices("GPU"):
+        stages.append(Stage("copy to device", lambda: _copier(pixels)))
+    if not _why_no_bound(source):
+        files = [bytes(image) for image in parsed["image"].numpy()]
+        stages.append(Stage("bound", lambda: _bare_decoder(files, threads)))
+    return stages
+
+
+def _of_dataset(name: str, dataset: tf.data.Dataset, images: int) -> Stage:
+    def start() -> Callable[[], int]:
+        batches = iter(dataset)
+
+        def handle() -> int:
+            next(batches)
+            return images
+
+        return handle
+
+    return Stage(name, start)
+
+
+def _copier(pixels: tf.Tensor) -> Callable[[], int]:
+    def handle() -> int:
+        with tf.device("/GPU:0"):
+            # Reading one value back waits for the copy.
+            tf.identity(pixels)[0, 0, 0, 0].numpy()
+        return int(pixels.shape[0])
+
+    return handle
+
+
+def _why_no_bound(source: Source) -> str:
+    if not isinstance(source.decoder, JpegDecoder):
+        return "the images are no JPEG files"
+    try:
+        import simplejpeg  # noqa: F401
+    except ImportError:
+        return "simplejpeg is missing, pip install -e '.[bench]'"
+    return ""
+
+
+def _bare_decoder(files: Sequence[bytes], threads: int) -> Callable[[], int]:
+    """Decodes whole files in threads, with the quick transform, and drops the pixels."""
+    import simplejpeg
+
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
+
+    def decode(part: Sequence[bytes]) -> None:
+        for file in part:
+            simplejpeg.decode_jpeg(file, fastdct=True, fastupsample=True)
+
+    def handle() -> int:
+        list(pool.map(decode, [files[start::threads] for start in range(threads)]))
+        return len(files)
+
+    return handle

@@ -1,0 +1,152 @@
+"""Every net learns: a few steps on one batch lower its loss.
+
+One net of each body is trained here; NETS_TRAINED=all trains all of them (an hour on two cores).
+"""
+
+import gc
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import nets
+
+ONE_OF_EACH = (
+    "alexnet",
+    "caffenet",
+    "alexnet_owt",
+    "alexnet_small",
+    "zfnet",
+    "overfeat_fast",
+    "overfeat_accurate",
+    "vgg16",
+    "vgg_small",
+    "googlenet",
+    "bn_inception",
+    "inception_v3",
+    "resnet10",
+    "resnet18_small",
+    "resnet50",
+    "resnet50_v2",
+    "resnet50_v2_keras",
+    "se_resnet50",
+    "densenet121",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "mobilenet_v1",
+)
+if os.environ.get("NETS_TRAINED") == "all":
+    TRAINED = {"float32": nets.names(), "mixed_bfloat16": nets.names()}
+else:
+    TRAINED = {"float32": ONE_OF_EACH, "mixed_bfloat16": ("alexnet", "googlenet", "resnet10")}
+# Small images, for speed: about the smallest that each family takes.
+SIZES = {
+    "alexnet": 67,
+    "zfnet": 67,
+    "vgg": 32,
+    "googlenet": 80,
+    "inception": 75,
+    "squeezenet": 48,
+    "overfeat": 119,
+}
+STEPS, IMAGES = 30, 8
+
+
+@pytest.fixture(autouse=True)
+def _clean_keras():
+    keras.utils.set_random_seed(1)
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+    keras.backend.clear_session()
+    gc.collect()
+
+
+def batch(size):
+    rng = np.random.default_rng(1)
+    images = rng.normal(size=(IMAGES, size, size, 3)).astype("float32")
+    return tf.constant(images), tf.constant(rng.choice(1000, IMAGES, replace=False))
+
+
+def losses_of(model, images, labels):
+    """The mean cross-entropy of every head."""
+    outputs = model(images, training=True)
+    outputs = outputs if isinstance(outputs, dict) else {"logits": outputs}
+    return {
+        head: tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        for head, logits in outputs.items()
+    }
+
+
+def build_small(name):
+    net = nets.entry(name)
+    size = SIZES.get(net.family, 64)
+    # Inception-v3's head needs 17 positions a side, which only full-size images have.
+    options = {"auxiliary": False} if net.body.__name__ == "inception_v3" else {}
+    return nets.build(name, 1000, size, **options), batch(size)
+
+
+def learns(name):
+    net = nets.entry(name)
+    model, (images, labels) = build_small(name)
+    weights = {"logits": 1.0, **net.auxiliary_weights}
+    # Without normalisation these nets need a small rate; the papers' is for larger batches too.
+    rate = 0.01 if net.batch_norm else 0.001
+    optimizer = keras.optimizers.SGD(rate, momentum=0.9)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            losses = losses_of(model, images, labels)
+            loss = tf.add_n([weights[head] * loss for head, loss in losses.items()])
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(gradients)
+        return loss
+
+    before = [variable.numpy() for variable in model.trainable_variables]
+    history = [float(step()) for _ in range(3)]
+    while len(history) < STEPS and np.mean(history[-3:]) > 0.7 * history[0]:
+        history.append(float(step()))
+    still = [
+        variable.path
+        for variable, old in zip(model.trainable_variables, before, strict=True)
+        if (variable.numpy() == old).all()
+    ]
+    return history, still
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [(name, precision) for precision, names in TRAINED.items() for name in names],
+)
+def test_thirty_steps_lower_the_loss_by_30_percent(name, precision):
+    keras.mixed_precision.set_global_policy(precision)
+    history, still = learns(name)
+    assert np.isfinite(history).all()
+    assert np.mean(history[-3:]) <= 0.7 * history[0], history
+    assert not still, "variables that no step has moved"
+
+
+def test_googlenet_learns_through_each_head():
+    model, (images, labels) = build_small("googlenet")
+    with tf.GradientTape(persistent=True) as tape:
+        losses = losses_of(model, images, labels)
+    for head, layer in (("aux1", "aux1_fc"), ("aux2", "aux2_fc"), ("logits", "inception_5b_1x1")):
+        first, own = (model.get_layer(name).kernel for name in ("conv1", layer))
+        gradients = tape.gradient(losses[head], [first, own])
+        assert all(np.abs(gradient).max() > 0 for gradient in gradients)
+        others = {"aux1_fc", "aux2_fc", "inception_5b_1x1"} - {layer}
+        kernels = [model.get_layer(name).kernel for name in others]
+        assert tape.gradient(losses[head], kernels) == [None, None]
+
+
+def test_inception_v3_learns_through_its_head():
+    model = nets.build("inception_v3", 10, 299)
+    images = tf.random.stateless_normal((1, 299, 299, 3), (1, 2))
+    with tf.GradientTape() as tape:
+        loss = losses_of(model, images, tf.constant([3]))["aux1"]
+    kernels = [model.get_layer(name).kernel for name in ("conv1a", "aux1_conv2", "mixed_7a_3x3")]
+    first, own, beyond = tape.gradient(loss, kernels)
+    assert np.abs(first).max() > 0 and np.abs(own).max() > 0 and beyond is None

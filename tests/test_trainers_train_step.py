@@ -1,0 +1,209 @@
+"""The step computes the same function of the global batch however the batch is shared out."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import nets
+from pipelines.config import PipelineConfig
+from trainers import losses
+from trainers.config import TrainConfig
+from trainers.replicas import make_strategy
+from trainers.train_step import GRADIENT_NORM, TrainStep
+
+BATCH, CLASSES = 8, 10
+CONFIG = TrainConfig(
+    pipeline=PipelineConfig(train_batch_size=BATCH), optimizer="sgd(0.9)", weight_decay=5e-4
+)
+
+
+@dataclasses.dataclass
+class Stepper:
+    """One model and its step on a fixed stream of batches."""
+
+    model: keras.Model
+    step: TrainStep
+    iterator: object
+    strategy: tf.distribute.Strategy
+
+    def take(self, steps: int, rate: float = 0.01) -> np.ndarray:
+        return self.step.take_steps(self.iterator, tf.fill([steps], rate)).numpy()
+
+
+def stream(size: int, images: int = 64) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(3)
+    return {
+        "image": generator.normal(size=(images, size, size, 3)).astype(np.float32),
+        "label": generator.integers(0, CLASSES, images).astype(np.int32),
+        "seed": generator.integers(-(2**31), 2**31, (images, 2)).astype(np.int32),
+    }
+
+
+def make(
+    net: str,
+    size: int,
+    replicas: int = 1,
+    data: dict[str, np.ndarray] | None = None,
+    options: dict | None = None,
+    **flags,
+) -> Stepper:
+    config = dataclasses.replace(CONFIG, **flags)
+    strategy = make_strategy(f"cpu:{replicas}")
+    keras.utils.set_random_seed(5)
+    keras.mixed_precision.set_global_policy(config.precision)
+    with strategy.scope():
+        model = nets.build(net, CLASSES, image_size=size, **(options or {}))
+        step = TrainStep(config, model, net, nets, lambda batch: batch, strategy)
+    part = BATCH // replicas // config.accumulation_steps
+    content = data or stream(size)
+
+    def dataset(context):
+        return tf.data.Dataset.from_tensor_slices(content).batch(part).repeat()
+
+    keras.mixed_precision.set_global_policy("float32")
+    iterator = iter(strategy.distribute_datasets_from_function(dataset))
+    return Stepper(model, step, iterator, strategy)
+
+
+@pytest.mark.parametrize(
+    ("net", "size", "options"),
+    [
+        ("alexnet", 64, {}),
+        ("resnet18", 32, {"synchronized_batch_norm": True}),
+    ],
+)
+def test_losses_do_not_depend_on_the_number_of_replicas(net, size, options):
+    rows = [make(net, size, replicas, options=options).take(20) for replicas in (1, 2, 4)]
+    assert rows[0][:, 3].tolist() == [BATCH] * 20
+    assert len(set(rows[0][:, 0])) == 20, "the losses differ from step to step"
+    for other in rows[1:]:
+        np.testing.assert_allclose(rows[0][:, 0], other[:, 0], rtol=1e-5)
+
+
+def test_without_synchronized_statistics_replicas_equal_an_average_of_parts():
+    two = make("resnet10", 32, 2, options={"width": 8}, optimizer="sgd(0.0)", weight_decay=0.0)
+    keras.utils.set_random_seed(5)
+    model = nets.build("resnet10", CLASSES, image_size=32, width=8)
+    data = stream(32)
+    rate = 0.1
+    for index, row in enumerate(two.take(4, rate)):
+        batch = slice(index * BATCH, (index + 1) * BATCH)
+        gradients, total = [], 0.0
+        statistics = [v.numpy() for v in model.non_trainable_weights]
+        for half in (slice(0, BATCH // 2), slice(BATCH // 2, BATCH)):
+            images, labels = data["image"][batch][half], data["label"][batch][half]
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(losses.cross_entropy(model(images, training=True), labels))
+            total += float(loss) * BATCH / 2
+            gradients.append([g.numpy() for g in tape.gradient(loss, model.trainable_variables)])
+            for variable, value in zip(model.non_trainable_weights, statistics, strict=True):
+                variable.assign(value)
+        for variable, first, second in zip(model.trainable_variables, *gradients, strict=True):
+            variable.assign(variable.numpy() - rate * (first + second) / 2)
+        np.testing.assert_allclose(row[0], total, rtol=1e-4)
+
+
+def test_replicas_average_their_moving_statistics():
+    two = make("resnet10", 32, 2, options={"width": 8})
+    two.take(2)
+    variable = two.model.get_layer("conv1_bn").moving_mean.value
+    before = [v.numpy() for v in two.strategy.experimental_local_results(variable)]
+    assert np.abs(before[0] - before[1]).max() > 1e-6
+    two.step.average_over_replicas()
+    for value in two.strategy.experimental_local_results(variable):
+        np.testing.assert_allclose(value.numpy(), (before[0] + before[1]) / 2, rtol=1e-5, atol=1e-8)
+
+
+def test_four_parts_equal_a_batch_four_times_as_large():
+    whole = make("alexnet_small", 56)
+    parts = make("alexnet_small", 56, accumulation_steps=4)
+    np.testing.assert_allclose(whole.take(5)[:, 0], parts.take(5)[:, 0], rtol=1e-5)
+    for a, b in zip(whole.model.weights, parts.model.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_clipping_sees_the_whole_batch_s_gradient(replicas):
+    norm = make("alexnet_small", 56, replicas).take(1)[0, GRADIENT_NORM]
+    limit = float(norm) / 3
+    free = make("alexnet_small", 56, replicas, optimizer="sgd(0.0)")
+    clipped = make("alexnet_small", 56, replicas, optimizer="sgd(0.0)", clip_norm=limit)
+    start = [v.numpy() for v in free.model.trainable_variables]
+    for stepper in (free, clipped):
+        stepper.take(1, rate=1.0)
+    for before, a, b in zip(
+        start, free.model.trainable_variables, clipped.model.trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose((a.numpy() - before) / 3, b.numpy() - before, atol=1e-6)
+
+
+def test_averaged_weights_are_what_is_evaluated():
+    decay = 0.75
+    stepper = make("alexnet_small", 56, ema_decay=decay)
+    average = [v.numpy() for v in stepper.model.weights]
+    for _ in range(3):
+        stepper.take(1)
+        average = [
+            decay * a + (1 - decay) * v.numpy()
+            for a, v in zip(average, stepper.model.weights, strict=True)
+        ]
+    other = nets.build("alexnet_small", CLASSES, image_size=56)
+    stepper.step.copy_weights_to(other)
+    for a, v in zip(average, other.weights, strict=True):
+        np.testing.assert_allclose(v.numpy(), a, rtol=1e-5, atol=1e-7)
+
+
+def test_l2_decays_the_net_s_kernels_and_nothing_else():
+    data = stream(32)
+    stepper = make("resnet10", 32, data=data, options={"width": 8}, weight_decay=0.0)
+    decayed = make("resnet10", 32, data=data, options={"width": 8}, weight_decay=0.5)
+    start = {v.path: v.numpy() for v in decayed.model.trainable_variables}
+    for each in (stepper, decayed):
+        each.take(1, rate=0.1)
+    for plain, other in zip(
+        stepper.model.trainable_variables, decayed.model.trainable_variables, strict=True
+    ):
+        wanted = -0.1 * 0.5 * start[plain.path] if plain.name == "kernel" else 0.0
+        np.testing.assert_allclose(other.numpy() - plain.numpy(), wanted, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_float16_overflow_is_skipped_on_every_replica_and_lowers_the_scale(replicas):
+    data = stream(56)
+    data["image"][BATCH : 2 * BATCH] *= 1e6  # the second step overflows float16
+    stepper = make("alexnet_small", 56, replicas, data=data, precision="mixed_float16")
+    stepper.take(1)
+    before = [v.numpy() for v in stepper.model.trainable_variables]
+    scale = float(stepper.step.variables()["loss_scale/value"].numpy())
+    row = stepper.take(1)[0]
+    assert not np.isfinite(row[GRADIENT_NORM])
+    assert float(stepper.step.variables()["loss_scale/value"].numpy()) == scale / 2
+    for value, variable in zip(before, stepper.model.trainable_variables, strict=True):
+        for copy in stepper.strategy.experimental_local_results(variable.value):
+            np.testing.assert_array_equal(value, copy.numpy())
+    assert np.isfinite(stepper.take(1)[0, GRADIENT_NORM])
+
+
+def test_a_step_that_is_not_finite_ends_the_call_and_changes_nothing():
+    data = stream(56)
+    data["image"][BATCH + 3, 5, 5, 0] = np.nan
+    stepper = make("alexnet_small", 56, 2, data=data)
+    first = make("alexnet_small", 56, 2, data=data)
+    rows = stepper.take(5)
+    first.take(1)
+    assert np.isfinite(rows[0]).all()
+    assert not np.isfinite(rows[1, GRADIENT_NORM])
+    assert not rows[2:].any(), "no step was taken after it"
+    for a, b in zip(stepper.model.weights, first.model.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_xla_computes_the_same(precision):
+    plain = make("alexnet_small", 56, precision=precision)
+    compiled = make("alexnet_small", 56, precision=precision, jit_compile=True)
+    tolerance = 1e-4 if precision == "float32" else 2e-2
+    np.testing.assert_allclose(plain.take(3)[:, 0], compiled.take(3)[:, 0], rtol=tolerance)
