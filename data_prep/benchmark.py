@@ -101,7 +101,8 @@ def _peers(
 
     def opencv(ref: "ImageRef") -> None:
         pixels = cv2.imdecode(np.frombuffer(ref.read(), np.uint8), cv2.IMREAD_COLOR)
-        height, width, _ = images.stored_size(*pixels.shape[:2], settings)
+        assert pixels is not None
+        height, width, _ = images.stored_size(pixels.shape[0], pixels.shape[1], settings)
         small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])
 

@@ -14,18 +14,24 @@ and TensorFlow starts without chatter.
 import dataclasses
 import errno
 import os
+import re
 import sys
+import tempfile
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-# Read by TensorFlow when it is first imported: errors only.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Read by TensorFlow when it is first imported: nothing below a fatal error, as a machine without a
+# GPU would otherwise be told of it as an error.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging
 
 Config = TypeVar("Config")
+
+# What TensorFlow writes to the file descriptor while it starts, whatever the level.
+_CHATTER = re.compile(rb"[IWE]0000 |WARNING: All log messages before absl|To enable the following")
 
 
 class UserError(Exception):
@@ -77,7 +83,7 @@ def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS
         elif kind is str:
             flags.DEFINE_string(**common)
         elif kind is tuple:
-            flags.DEFINE_list(**common)
+            flags.DEFINE_list(**common | {"default": list(field.default)})
         else:
             raise TypeError(f"{config_class.__name__}.{field.name}: no flag for {kind}")
         # --help lists the flags of the command's own module; these belong there.
@@ -128,6 +134,7 @@ def run(
     configs: Iterable[type] = (),
     positional: bool = False,
     share_flag_files: bool = False,
+    tensorflow: bool = True,
 ) -> NoReturn:
     """Defines the flags of `configs`, parses them, runs `main`, and exits with its code.
 
@@ -137,6 +144,7 @@ def run(
         positional: whether the command takes arguments that are not flags.
         share_flag_files: ignore, in flag files only, the flags of other commands: a flag file
             describes a whole experiment, and some commands use a part of it.
+        tensorflow: whether to start TensorFlow, quietly, before `main`.
     """
     for config_class in configs:
         define_flags(config_class)
@@ -163,6 +171,8 @@ def run(
         # TensorFlow's Python half logs through absl: what it did well is not worth a line.
         logging.set_verbosity(logging.WARNING)
         try:
+            if tensorflow:
+                start_tensorflow()
             return (main(argv[1:]) if positional else main()) or 0
         except UserError as error:
             fail(str(error))
@@ -175,6 +185,26 @@ def run(
 
     app.run(guarded, flags_parser=parse)
     raise AssertionError("app.run returned")  # it exits the process
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and looks for devices, without the lines it writes about that.
+
+    Whatever else is written to stderr meanwhile is passed on.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            written.seek(0)
+            os.write(2, b"".join(line for line in written if not _CHATTER.match(line)))
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

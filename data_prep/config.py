@@ -5,17 +5,18 @@ import os
 import pathlib
 
 from data_prep.commandline import UserError, flag
+from data_prep.layouts import LAYOUTS
 from data_prep.schema import ENCODINGS, GEOMETRIES, SPLITS, ImageSettings
-
-LAYOUT_NAMES = ("auto", "tars")
 
 
 @dataclasses.dataclass(frozen=True)
 class SourceConfig:
     """Where the images come from."""
 
-    source: str = flag("", "directory or file of the source; empty: the embedded generated sample")
-    layout: str = flag("auto", "how the source is laid out", choices=LAYOUT_NAMES)
+    source: str = flag(
+        "", "directory, tar or zip of the images; empty: the embedded sample, which is generated"
+    )
+    layout: str = flag("auto", "how the source is laid out", choices=("auto", *LAYOUTS))
 
 
 @dataclasses.dataclass(frozen=True)

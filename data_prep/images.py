@@ -1,7 +1,7 @@
 """One image: from a source's bytes, whatever they are, to the bytes that a shard stores.
 
 `convert(data, settings)` takes the bytes of one file and gives an `Image`: a baseline RGB JPEG (or
-raw pixels) in the wanted geometry, with its pixels for the statistics; or it raises `Rejected`
+raw pixels) in the wanted geometry, with its pixels for the statistics; or it raises `RejectedError`
 with a reason. It is a pure function, and what a file is gets decided by its content, never by its
 name.
 
@@ -33,7 +33,7 @@ _EXIF_ORIENTATION = 0x0112
 _pillow_lock = threading.Lock()
 
 
-class Rejected(Exception):
+class RejectedError(Exception):
     """An image that cannot be stored; the message is the reason."""
 
 
@@ -59,16 +59,16 @@ def convert(data: bytes, settings: ImageSettings) -> Image:
         settings: what to make of it.
 
     Raises:
-        Rejected: it is empty, no image, truncated, too large or too narrow.
+        RejectedError: it is empty, no image, truncated, too large or too narrow.
     """
     if not data:
-        raise Rejected("empty file")
+        raise RejectedError("empty file")
     header = jpeg_header.read(data)
     pixels = _decode_jpeg(data, header, settings) if header else None
     whole_jpeg = pixels is not None
     if pixels is None:
         pixels = _decode_any(data, settings)
-    height, width, crop = stored_size(*pixels.shape[:2], settings)
+    height, width, crop = stored_size(pixels.shape[0], pixels.shape[1], settings)
     if (height, width) == pixels.shape[:2] and crop is None:
         if header and whole_jpeg and header.is_plain and settings.encoding == "jpeg":
             return Image(data, pixels)
@@ -83,7 +83,7 @@ def stored_size(
     """The geometry: (height, width, central crop or None) of what is stored of an image.
 
     Raises:
-        Rejected: the result would be larger than a JPEG can be.
+        RejectedError: the result would be larger than a JPEG can be.
     """
     size, crop = settings.size, None
     if settings.geometry == "warp":
@@ -98,7 +98,7 @@ def stored_size(
         height, width = _scaled(height, size, longest), _scaled(width, size, longest)
     stored = crop or (height, width)
     if max(stored) > MAX_SIDE or height * width > MAX_PIXELS:
-        raise Rejected(f"{height} x {width} pixels once resized: too large")
+        raise RejectedError(f"{height} x {width} pixels once resized: too large")
     return height, width, crop
 
 
@@ -121,7 +121,7 @@ def _decode_jpeg(
 ) -> np.ndarray | None:
     """The fast way; None where Pillow has to look."""
     if header.height * header.width > MAX_PIXELS:
-        raise Rejected(f"{header.height} x {header.width} pixels: too large")
+        raise RejectedError(f"{header.height} x {header.width} pixels: too large")
     turned = settings.exif and header.has_exif
     if not header.is_regular or turned:
         return None
@@ -140,17 +140,17 @@ def _decode_any(data: bytes, settings: ImageSettings) -> np.ndarray:
         try:
             with PillowImage.open(io.BytesIO(data)) as image:
                 if image.width * image.height > MAX_PIXELS:
-                    raise Rejected(f"{image.height} x {image.width} pixels: too large")
+                    raise RejectedError(f"{image.height} x {image.width} pixels: too large")
                 image.load()
                 turned = ImageOps.exif_transpose(image) if settings.exif else image
                 return _to_rgba(turned)
-        except Rejected:
+        except RejectedError:
             raise
         except PillowImage.UnidentifiedImageError:
-            raise Rejected(f"no image: starts with {data[:8].hex(' ')}") from None
+            raise RejectedError(f"no image: starts with {data[:8].hex(' ')}") from None
         except Exception as error:  # Pillow's plugins raise nearly anything
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise Rejected(f"cannot be decoded: {reason[:200]}") from None
+            raise RejectedError(f"cannot be decoded: {reason[:200]}") from None
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = False
 

@@ -7,36 +7,45 @@ command that asks for something else in the same directory is refused.
 """
 
 import dataclasses
-import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from etils import epath
 
-from data_prep import engines, images, plan, sample, schema, tfds_metadata
+from data_prep import (
+    engines,
+    layouts,
+    parquet,
+    plan,
+    sample,
+    schema,
+    source_checks,
+    tfds_metadata,
+)
 from data_prep.commandline import UserError
 from data_prep.config import BuildConfig, SourceConfig, chosen_classes
 from data_prep.dataset_stats import PixelSums
 from data_prep.progress import Progress, duration
-from data_prep.shards import Chunk, Part, ShardJob, serialize, write_atomically
-from data_prep.sources import ImageRef, Source, open_source
+from data_prep.shards import Part, ShardJob, npz, write_atomically
+from data_prep.sources import ImageRef, Source
 
 REQUEST_FILE = "request.json"
-_SIZE_SAMPLE = 64  # images by which the size of a split's shards is estimated
+UNPACKED_DIRECTORY = "unpacked"
+
+Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Build:
-    """What is to be built: the whole plan of a data set directory.
+    """The plan of a data set directory, and all that its bytes depend on.
 
     Attributes:
         source: of the images.
         job: what the shards have in common.
         tasks: the shards, split by split.
         seed: of the shuffle.
-        selection: which images of the source they are, for the manifest.
+        selection: which images of the source they are: {splits, classes, max_per_class}.
     """
 
     source: Source
@@ -51,60 +60,83 @@ class Build:
         return sum(len(task.refs) for task in self.tasks)
 
     def request(self) -> dict[str, Any]:
-        """All that the bytes of the data set depend on."""
-        shards: dict[str, int] = {task.split: task.count for task in self.tasks}
+        """What was asked for, to be compared with what a directory holds."""
         return {
-            "source": self.source.fingerprint(),
+            "source": self.source.fingerprint,
             "settings": dataclasses.asdict(self.job.settings),
             "seed": self.seed,
             "selection": self.selection,
-            "shards": shards,
+            "shards": {task.split: task.count for task in self.tasks},
         }
 
 
-def open_or_generate(where: SourceConfig, data_dir: str, say: Callable[[str], None]) -> Source:
+def open_or_generate(where: SourceConfig, data_dir: str, say: Say) -> Source:
     """The source that the flags name; without --source the embedded sample, made where missing."""
-    directory = where.source
-    if not directory:
-        directory = str(sample.ensure(data_dir, say))
-        say(
-            f"no --source: using the embedded sample, GENERATED images, no photographs: {directory}"
-        )
-    source = open_source(directory, where.layout)
-    say(f"source {directory}: layout {source.layout} ({source.why}), {len(source.refs):,} images")
+    path = where.source
+    if not path:
+        path = str(sample.ensure(data_dir, say))
+        say(f"no --source: taking the embedded sample, GENERATED images, no photographs: {path}")
+    source = layouts.open_source(path, where.layout)
+    say(f"source {path}: layout {source.layout}, by {source.why}; {len(source.refs):,} images")
     return source
 
 
 def plan_build(config: BuildConfig, source: Source) -> Build:
-    """Plans a data set. Raises UserError where nothing is left to build."""
-    wnids = source.classes.wnids
-    chosen = chosen_classes(config.classes, wnids)
-    kept = frozenset(chosen) if chosen is not None else None
-    by_split = plan.shuffled(source.refs, config.seed, kept, config.max_per_class)
-    settings = config.image_settings()
-    directory = epath.Path(config.data_dir) / source.name / settings.config_name() / schema.VERSION
-    job = ShardJob(str(directory), source.name, settings, wnids)
-    wanted = {schema.TRAIN: config.train_shards, schema.VALIDATION: config.val_shards}
-    tasks: list[plan.ShardTask] = []
-    for split in config.splits:
-        refs = by_split.get(split, [])
-        if refs:
-            count = wanted[split] or _shard_count(refs, settings, config.shard_megabytes)
-            tasks += plan.shard_tasks(refs, min(count, len(refs)))
-    if not tasks:
-        raise UserError(
-            f"nothing to build: the source has no images for --split={config.split} "
-            f"--classes={config.classes}"
-        )
+    """Plans what the flags describe. Raises UserError where that is nothing."""
+    chosen = chosen_classes(config.classes, source.classes.wnids)
     selection = {
         "splits": list(config.splits),
-        "classes": list(chosen) if chosen is not None else None,
+        "classes": None if chosen is None else list(chosen),
         "max_per_class": config.max_per_class,
     }
-    return Build(source, job, tuple(tasks), config.seed, selection)
+    settings = config.image_settings()
+    directory = epath.Path(config.data_dir) / source.name / settings.config_name() / schema.VERSION
+    job = ShardJob(str(directory), source.name, settings, source.classes.wnids)
+    wanted = {schema.TRAIN: config.train_shards, schema.VALIDATION: config.val_shards}
+
+    def count(split: str, refs: Sequence[ImageRef]) -> int:
+        if wanted[split]:
+            return wanted[split]
+        mean = source_checks.measure(refs, settings).record_bytes
+        return max(1, round(mean * len(refs) / (config.shard_megabytes * 10**6)))
+
+    return _plan(source, job, config.seed, selection, count)
 
 
-def build(config: BuildConfig, say: Callable[[str], None]) -> epath.Path:
+def plan_again(manifest: schema.Manifest, directory: epath.Path, source: Source) -> Build:
+    """Plans what a finished data set was made by. Raises UserError for another source."""
+    job = ShardJob(str(directory), manifest.name, manifest.settings, manifest.wnids)
+    what = _plan(
+        source,
+        job,
+        manifest.seed,
+        manifest.selection,
+        lambda split, refs: len(manifest.shards[split]),
+    )
+    _refuse_other(_found(manifest), what, directory)
+    return what
+
+
+def _plan(
+    source: Source,
+    job: ShardJob,
+    seed: int,
+    selection: dict[str, Any],
+    count: Callable[[str, Sequence[ImageRef]], int],
+) -> Build:
+    chosen = selection["classes"]
+    kept = None if chosen is None else frozenset(chosen)
+    by_split = plan.shuffled(source.refs, seed, kept, selection["max_per_class"])
+    tasks: list[plan.ShardTask] = []
+    for split in selection["splits"]:
+        if refs := by_split.get(split):
+            tasks += plan.shard_tasks(refs, min(count(split, refs), len(refs)))
+    if not tasks:
+        raise UserError(f"nothing to build: {source.path} has no images of what the flags select")
+    return Build(source, job, tuple(tasks), seed, selection)
+
+
+def build(config: BuildConfig, say: Say) -> epath.Path:
     """Builds, or continues, the data set that the flags describe.
 
     Args:
@@ -119,42 +151,37 @@ def build(config: BuildConfig, say: Callable[[str], None]) -> epath.Path:
             many images cannot be read.
     """
     source = open_or_generate(config.where, config.data_dir, say)
+    for finding in source_checks.contents(source):
+        finding.say(say)
     what = plan_build(config, source)
     directory = epath.Path(what.job.directory)
-    if _is_finished(what, directory):
+    if (directory / schema.DATASET_INFO_FILE).exists():
+        _refuse_other(_found(schema.Manifest.load(directory)), what, directory)
         say(f"already built: {directory}")
         return directory
     _claim(what, directory)
-    done = {task: part for task in what.tasks if (part := what.job.finished(task))}
-    todo = [task for task in what.tasks if task not in done]
-    images_done = sum(len(task.refs) for task in done)
-    say(
-        f"building {directory}: {what.images:,} images in {len(what.tasks)} shards"
-        + (f", {len(done)} of them finished before" if done else "")
-    )
-    progress = Progress(what.images, images_done)
-    rejected = [entry for part in done.values() for entry in part.rejected]
-    limit = config.max_rejected * what.images
+    parts = {task: part for task in what.tasks if (part := what.job.finished(task))}
+    finished = sum(len(task.refs) for task in parts)
+    todo = [task for task in what.tasks if task not in parts]
+    again = f", {len(parts)} of them finished before" if parts else ""
+    say(f"building {directory}: {what.images:,} images, {len(what.tasks)} shards{again}")
+    source_checks.room(directory, what.images - finished, todo, what.job.settings).say(say)
+    progress = Progress(what.images, finished)
+    rejected = _RejectedImages(config.max_rejected, what.images)
+    for part in parts.values():
+        rejected.add(part.rejected)
 
-    def watch(chunk: Chunk) -> None:
-        progress.add(chunk.images)
-        rejected.extend(chunk.rejected)
-        if len(rejected) > limit:
-            first = rejected[0]
-            raise UserError(
-                f"{len(rejected)} images cannot be stored, more than "
-                f"--max_rejected={config.max_rejected} of {what.images:,}; the first is "
-                f"{first['name']} ({first['reason']}): mend the source or allow more"
-            )
+    def watch(images: int, entries: Sequence[dict[str, str]]) -> None:
+        progress.add(images)
+        rejected.add(entries)
 
     for task, part in zip(todo, _run(config, what.job, todo, watch), strict=True):
-        done[task] = part
+        parts[task] = part
     rate = progress.close()
-    finish(what, [done[task] for task in what.tasks])
-    seconds = (what.images - images_done) / max(rate, 1e-9)
+    sums = finish(what, [parts[task] for task in what.tasks])
+    seconds = (what.images - finished) / max(rate, 1e-9)
     say(f"built {what.images:,} images at {rate:,.0f} images/s in {duration(seconds)}: {directory}")
-    if rejected:
-        say(f"rejected {len(rejected)} images: see {directory / schema.MANIFEST_FILE}")
+    _summarise(sums, len(rejected.entries), source.name == "ilsvrc2012", say)
     return directory
 
 
@@ -162,37 +189,91 @@ def _run(
     config: BuildConfig,
     job: ShardJob,
     tasks: Sequence[plan.ShardTask],
-    watch: Callable[[Chunk], None],
-) -> Iterable[Part]:
+    watch: engines.Watch,
+) -> Iterator[Part]:
+    if any(ref.packing == parquet.ROW for task in tasks for ref in task.refs):
+        tasks = _unpacked(job, tasks)
+    if config.engine == "beam":
+        return engines.run_beam(job, tasks, config.beam_options, watch)
     return engines.run_local(job, tasks, config.threads, watch)
 
 
-def finish(what: Build, parts: Sequence[Part]) -> None:
+def _unpacked(job: ShardJob, tasks: Sequence[plan.ShardTask]) -> list[plan.ShardTask]:
+    """The same tasks, with the images of parquet rows where they can be read at random."""
+    refs = [ref for task in tasks for ref in task.refs]
+    progress = Progress(len(refs), label="unpacking parquet")
+    moved = iter(parquet.unpack(refs, job.work / UNPACKED_DIRECTORY, progress.add))
+    progress.close()
+    return [dataclasses.replace(task, refs=tuple(next(moved) for _ in task.refs)) for task in tasks]
+
+
+class _RejectedImages:
+    """The images that could not be stored so far, and how many are too many."""
+
+    def __init__(self, fraction: float, images: int) -> None:
+        self._fraction, self._images = fraction, images
+        self.entries: list[dict[str, str]] = []
+
+    def add(self, entries: Sequence[dict[str, str]]) -> None:
+        """Raises UserError once they are too many."""
+        self.entries += entries
+        if len(self.entries) > self._fraction * self._images:
+            first = self.entries[0]
+            raise UserError(
+                f"{len(self.entries)} of {self._images:,} images cannot be stored, more than "
+                f"--max_rejected={self._fraction} allows; the first is {first['name']} "
+                f"({first['reason']}): mend the source, or allow more (all are then listed in "
+                f"{schema.MANIFEST_FILE})"
+            )
+
+
+def finish(what: Build, parts: Sequence[Part]) -> PixelSums:
     """Writes all that is not a shard, from the shards' parts, `dataset_info.json` last."""
     directory = epath.Path(what.job.directory)
     sums = PixelSums(what.job.mean_image_side)
     for part in parts:
         sums.merge(part.sums)
     arrays = sums.statistics(len(what.job.wnids)).to_arrays()
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    write_atomically(directory / schema.STATISTICS_FILE, content.getvalue())
-    manifest = _manifest(what, parts)
-    write_atomically(directory / schema.MANIFEST_FILE, manifest.to_json().encode())
-    tfds_metadata.write(manifest, directory, what.job.work)
+    write_atomically(directory / schema.STATISTICS_FILE, npz(arrays))
+    write_manifest(_manifest(what, parts), directory, what.job.work)
     what.job.work.rmtree()
+    return sums
+
+
+def write_manifest(manifest: schema.Manifest, directory: epath.Path, work: epath.Path) -> None:
+    """Writes the manifest and, from it, TensorFlow Datasets' metadata."""
+    write_atomically(directory / schema.MANIFEST_FILE, manifest.to_json().encode())
+    tfds_metadata.write(manifest, directory, work)
+
+
+def _summarise(sums: PixelSums, rejected: int, ilsvrc: bool, say: Say) -> None:
+    """Says the statistics, for ILSVRC beside the published ones, and what is lacking."""
+    if sums.images:
+        statistics = sums.statistics(0)
+        for name, values in (("mean", statistics.channel_mean), ("std", statistics.channel_std)):
+            shown = " ".join(f"{value:.2f}" for value in values)
+            published = " ".join(f"{value:.2f}" for value in PUBLISHED[name])
+            beside = f" (published for all of ILSVRC 2012: {published})" if ilsvrc else ""
+            say(f"channel {name} R G B: {shown}{beside}")
+    if rejected:
+        say(f"rejected {rejected} images: {schema.MANIFEST_FILE} lists them with the reasons")
+
+
+# The mean is that of the VGG authors' models; the deviations are those that torchvision's issue
+# 1439 recomputed for images of short side 256 cropped to 224, times 255.
+PUBLISHED = {"mean": (123.68, 116.779, 103.939), "std": (69.46, 67.24, 70.41)}
 
 
 def _manifest(what: Build, parts: Sequence[Part]) -> schema.Manifest:
-    shards: dict[str, list[schema.Shard]] = {}
+    shards: dict[str, list[schema.Shard]] = {split: [] for split in schema.SPLITS}
     for task, part in zip(what.tasks, parts, strict=True):
-        shards.setdefault(task.split, []).append(part.shard)
+        shards[task.split].append(part.shard)
     classes = what.source.classes
     return schema.Manifest(
         name=what.job.name,
         source={
             "layout": what.source.layout,
-            "fingerprint": what.source.fingerprint(),
+            "fingerprint": what.source.fingerprint,
             "images": len(what.source.refs),
         },
         generated=what.source.generated,
@@ -202,37 +283,20 @@ def _manifest(what: Build, parts: Sequence[Part]) -> schema.Manifest:
         wnids=classes.wnids,
         words=classes.words,
         label_order=schema.label_order_hash(classes.wnids),
-        shards={split: tuple(shards.get(split, ())) for split in schema.SPLITS},
+        shards={split: tuple(shards[split]) for split in schema.SPLITS},
         rejected=tuple(entry for part in parts for entry in part.rejected),
     )
 
 
-def _shard_count(refs: Sequence[ImageRef], settings: schema.ImageSettings, megabytes: int) -> int:
-    """How many shards of about that size a split makes, by its first images: deterministic."""
-    sizes = []
-    for ref in refs[:_SIZE_SAMPLE]:
-        try:
-            image = images.convert(ref.read(), settings)
-        except images.Rejected:
-            continue
-        sizes.append(len(serialize(image.encoded, 0, ref.name, *image.pixels.shape[:2])))
-    mean = sum(sizes) / max(len(sizes), 1)
-    return max(1, round(mean * len(refs) / (megabytes * 10**6)))
-
-
-def _is_finished(what: Build, directory: epath.Path) -> bool:
-    if not (directory / schema.DATASET_INFO_FILE).exists():
-        return False
-    manifest = schema.Manifest.load(directory)
-    found = {
+def _found(manifest: schema.Manifest) -> dict[str, Any]:
+    """A finished data set's manifest as a request."""
+    return {
         "source": manifest.source["fingerprint"],
         "settings": dataclasses.asdict(manifest.settings),
         "seed": manifest.seed,
         "selection": manifest.selection,
         "shards": {split: len(shards) for split, shards in manifest.shards.items() if shards},
     }
-    _refuse_other(found, what, directory)
-    return True
 
 
 def _claim(what: Build, directory: epath.Path) -> None:
@@ -246,12 +310,11 @@ def _claim(what: Build, directory: epath.Path) -> None:
 
 
 def _refuse_other(found: dict[str, Any], what: Build, directory: epath.Path) -> None:
-    wanted = what.request()
-    for name, value in wanted.items():
+    for name, value in what.request().items():
         if found.get(name) != value:
             raise UserError(
                 f"{directory} was begun with another {name} ({_short(found.get(name))}; this "
-                f"command has {_short(value)}): take another --data_dir or delete it"
+                f"command has {_short(value)}): take another --data_dir, or delete it"
             )
 
 

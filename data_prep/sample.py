@@ -18,13 +18,13 @@ import os
 import pathlib
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import simplejpeg
 from PIL import Image, ImageDraw
 
-from data_prep.sources import DEVKIT, TRAIN_TAR, VALIDATION_TAR
+from data_prep.layouts import DEVKIT, TRAIN_TAR, VALIDATION_TAR
 from data_prep.synsets import GROUND_TRUTH_FILE, META_FILE
 
 DIRECTORY = "generated_source"
@@ -79,17 +79,36 @@ def generate(
         with tarfile.open(directory / TRAIN_TAR, "w") as outer:
             for wnid, files in zip(wnids, list(inner), strict=True):
                 members = {f"{wnid}_{i + 1}.JPEG": content for i, content in enumerate(files)}
-                _add(outer, f"{wnid}.tar", _tar(members))
+                _add(outer, f"{wnid}.tar", tar_bytes(members))
         (directory / VALIDATION_TAR).write_bytes(
-            _tar({f"ILSVRC2012_val_{i + 1:08d}.JPEG": file for i, file in enumerate(validation)})
+            tar_bytes(
+                {f"ILSVRC2012_val_{i + 1:08d}.JPEG": file for i, file in enumerate(validation)}
+            )
         )
-    ids = [(7 * label + 3) % len(CLASSES) + 1 for label in range(len(CLASSES))]
-    devkit = {
-        f"{DEVKIT}/data/{META_FILE}": _meta(wnids, ids, train_per_class),
+    words = [words for words, _, _ in CLASSES]
+    devkit = devkit_archive(wnids, words, truth, train_per_class)
+    (directory / f"{DEVKIT}.tar.gz").write_bytes(devkit)
+
+
+def devkit_archive(
+    wnids: Sequence[str], words: Sequence[str], truth: Sequence[int], train_images: int
+) -> bytes:
+    """A devkit of the official form, as a tar.gz.
+
+    Args:
+        wnids: of the classes, in label order.
+        words: of each.
+        truth: the label of each validation image, in the order of their numbers.
+        train_images: how many each class has.
+    """
+    ids = [(7 * label + 3) % len(wnids) + 1 for label in range(len(wnids))]
+    if len(set(ids)) < len(ids):  # a multiple of seven
+        ids = list(range(len(wnids), 0, -1))
+    files = {
+        f"{DEVKIT}/data/{META_FILE}": _meta(wnids, words, ids, train_images),
         f"{DEVKIT}/data/{GROUND_TRUTH_FILE}": "".join(f"{ids[x]}\n" for x in truth).encode(),
     }
-    archive = gzip.compress(_tar(devkit), mtime=0)
-    (directory / f"{DEVKIT}.tar.gz").write_bytes(archive)
+    return gzip.compress(tar_bytes(files), mtime=0)
 
 
 def draw(label: int, rng: np.random.Generator) -> np.ndarray:
@@ -301,7 +320,8 @@ def _quirky_file(pixels: np.ndarray, quirk: str) -> bytes:
     return content.getvalue()
 
 
-def _tar(members: dict[str, bytes]) -> bytes:
+def tar_bytes(members: dict[str, bytes]) -> bytes:
+    """A tar of these files, name to content."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
         for name, data in members.items():
@@ -315,19 +335,20 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     archive.addfile(member, io.BytesIO(data))
 
 
-def _meta(wnids: list[str], ids: list[int], train_images: int) -> bytes:
+def _meta(
+    wnids: Sequence[str], words: Sequence[str], ids: Sequence[int], train_images: int
+) -> bytes:
     """A `meta.mat` like the devkit's: the leaves in the order of their ids, then their parent."""
     import scipy.io
 
-    fields = ("ILSVRC2012_ID", "WNID", "words", "gloss", "num_children", "children")
-    fields += ("wordnet_height", "num_train_images")
-    leaves = sorted(
-        (number, wnid, words, "a generated texture", 0, [], 0, train_images)
-        for number, wnid, (words, _, _) in zip(ids, wnids, CLASSES, strict=True)
-    )
-    parent = (len(ids) + 1, "s00001000", "shape", "any of them", len(ids), sorted(ids), 1, 0)
-    synsets = np.zeros((len(ids) + 1, 1), [(field, object) for field in fields])
-    for row, values in enumerate([*leaves, parent]):
+    fields = "ILSVRC2012_ID WNID words gloss num_children children wordnet_height num_train_images"
+    rows: list[tuple[object, ...]] = [
+        (ids[label], wnids[label], words[label], "a generated texture", 0, [], 0, train_images)
+        for label in np.argsort(ids)
+    ]
+    rows.append((len(ids) + 1, "s00001000", "shape", "any of them", len(ids), sorted(ids), 1, 0))
+    synsets = np.zeros((len(rows), 1), [(field, object) for field in fields.split()])
+    for row, values in enumerate(rows):
         synsets[row, 0] = values
     content = io.BytesIO()
     scipy.io.savemat(content, {"synsets": synsets})

@@ -98,7 +98,7 @@ class ShardJob:
         for ref in refs:
             try:
                 image = images.convert(ref.read(), self.settings)
-            except images.Rejected as reason:
+            except images.RejectedError as reason:
                 entry = {"split": ref.split, "name": ref.name, "reason": str(reason)}
                 chunk.rejected.append(entry)
                 continue
@@ -144,11 +144,21 @@ class ShardJob:
             )
         return part if shard.stat().length == part.shard.bytes else None
 
+    def save_task(self, task: ShardTask) -> str:
+        """Writes a task where any machine can load it, and gives the file's name."""
+        name = f"{self.file_name(task)}.task.json"
+        write_atomically(self.work / name, json.dumps(dataclasses.astuple(task)).encode())
+        return name
+
+    def load_task(self, name: str) -> ShardTask:
+        """The inverse of `save_task`."""
+        split, index, count, refs = json.loads((self.work / name).read_text())
+        return ShardTask(split, index, count, tuple(ImageRef(*ref) for ref in refs))
+
     def _write_part(self, part: Part) -> None:
         summary = {"shard": dataclasses.asdict(part.shard), "rejected": part.rejected}
-        content = io.BytesIO()
-        np.savez(content, summary=np.array(json.dumps(summary)), **part.sums.to_arrays())
-        write_atomically(self.work / f"{part.shard.file}.npz", content.getvalue())
+        arrays = {"summary": np.array(json.dumps(summary)), **part.sums.to_arrays()}
+        write_atomically(self.work / f"{part.shard.file}.npz", npz(arrays))
 
 
 def chunks_of(task: ShardTask) -> Iterator[tuple[ImageRef, ...]]:
@@ -179,6 +189,13 @@ def flush_and_hash(path: epath.Path) -> tuple[int, str]:
             size += len(block)
             digest.update(block)
     return size, digest.hexdigest()
+
+
+def npz(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays as the bytes of an .npz file; the same for the same values."""
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    return content.getvalue()
 
 
 def write_atomically(path: epath.Path, content: bytes) -> None:

@@ -70,3 +70,26 @@ def write(manifest: schema.Manifest, directory: epath.Path, work: epath.Path) ->
     info.write_to_directory(staging)
     for path in sorted(staging.iterdir(), key=lambda path: path.name == schema.DATASET_INFO_FILE):
         path.replace(directory / path.name)
+
+
+def disagreement(manifest: schema.Manifest, directory: epath.Path) -> str:
+    """What TensorFlow Datasets reads otherwise than the manifest has it, or nothing."""
+    try:
+        info = tfds.builder_from_directory(directory).info
+        found = {
+            split: [int(length) for length in info.splits[split].shard_lengths]
+            for split in info.splits
+        }
+        names = info.features[schema.LABEL].names
+    except Exception as error:  # whatever a damaged file makes of it
+        return f"TensorFlow Datasets cannot read the directory ({error})"
+    expected = {
+        split: [shard.records for shard in shards]
+        for split, shards in manifest.shards.items()
+        if shards
+    }
+    if found != expected:
+        return f"its splits hold {found} records, the manifest says {expected}"
+    if tuple(names) != manifest.wnids:
+        return "its labels are not the manifest's"
+    return ""

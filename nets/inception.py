@@ -46,7 +46,7 @@ def bn_inception_module(nn: Builder, x: Any, module: str) -> Any:
     y = nn.conv_bn_relu(y, n_double, 3, pad=1, name=f"{name}_double3x3_1")
     branches.append(nn.conv_bn_relu(y, n_double, 3, strides, pad=1, name=f"{name}_double3x3_2"))
     if strides == 2:
-        branches.append(nn.max_pool(x, 3, 2, pad="ceil", name=f"{name}_pool"))
+        branches.append(nn.max_pool(x, 3, 2, pad="same", name=f"{name}_pool"))
     else:
         if pooling == "avg":
             y = nn.avg_pool(x, 3, 1, same=True, name=f"{name}_pool")

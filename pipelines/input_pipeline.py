@@ -129,6 +129,24 @@ def training_records(
     )
 
 
+def file_names(source: Source, config: PipelineConfig, step: int) -> list[str]:
+    """The source's names of the images of one global training batch, in its order.
+
+    Args:
+        source: the opened data set; where its records hold no names, positions stand for them.
+        config: the flags.
+        step: global batches before the one asked for.
+    """
+    count = config.train_batch_size
+    names = []
+    for record, epoch, index in training_records(source, config, start=step).take(count):
+        example = tf.train.Example.FromString(record.numpy())
+        stored = example.features.feature[schema.FILE_NAME].bytes_list.value
+        position = f"image {int(index)} of epoch {int(epoch)}"
+        names.append(stored[0].decode() if stored else position)
+    return names
+
+
 def evaluate(
     source: Source,
     config: PipelineConfig,

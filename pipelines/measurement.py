@@ -36,7 +36,7 @@ ADVICE = {
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One thing to measure: `start` gives a function that handles some images, and says how many."""
+    """One thing to measure: `start` gives a function that handles images and returns how many."""
 
     name: str
     start: Callable[[], Callable[[], int]]
@@ -145,10 +145,10 @@ def stages_of(source: Source, config: PipelineConfig) -> list[Stage]:
         return tf.add_n([tf.reduce_sum(tf.cast(v, tf.float32)) for v in tf.nest.flatten(chosen)])
 
     def run(functions: Chain) -> Callable[..., tf.Tensor]:
-        """Sizes instead of images: nothing is put into a batch."""
+        """One level of each image: nothing is put into a batch."""
 
         def one(single: tuple[Any, Any]) -> tf.Tensor:
-            return tf.size(functions.apply(*single)["image"])
+            return tf.cast(functions.apply(*single)["image"][0, 0, 0], tf.int32)
 
         return lambda example, chosen: tf.map_fn(
             one, (example, chosen), fn_output_signature=tf.int32

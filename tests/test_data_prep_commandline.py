@@ -73,7 +73,7 @@ COMMAND = textwrap.dedent(
             raise commandline.UserError("too deep: use less")
         print("depth", depth)
 
-    commandline.run(main, configs=[Config], share_flag_files=%s)
+    commandline.run(main, configs=[Config], share_flag_files=%s, tensorflow=False)
     '''
 )
 

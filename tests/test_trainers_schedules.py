@@ -30,6 +30,16 @@ def test_cosine_goes_from_one_to_nothing():
     assert factors("cosine()", [300]) == pytest.approx([0.5 * (1 + math.cos(math.pi / 3))])
 
 
+def test_polynomial_falls_to_its_end():
+    assert factors("polynomial(0.5)", [0, 675, 900]) == pytest.approx([1, 0.5, 0])
+    assert factors("polynomial(1, end=0.1)", [450, 900]) == pytest.approx([0.55, 0.1])
+
+
+def test_exponential_steps_down_by_epochs():
+    found = factors("exponential(0.94, 2)", [0, 19, 20, 45])
+    assert found == pytest.approx([1, 1, 0.94, 0.94**2])
+
+
 def test_plateau_divides_when_patience_is_over_and_at_most_so_often():
     spec = "divide_on_plateau(10, patience=2, times=2)"
     assert after(spec, []) == 1

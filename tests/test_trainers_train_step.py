@@ -69,16 +69,17 @@ def make(
 
 
 @pytest.mark.parametrize(
-    ("net", "size", "options"),
+    ("net", "size", "options", "steps"),
     [
-        ("alexnet", 64, {}),
-        ("resnet18", 32, {"synchronized_batch_norm": True}),
+        ("alexnet", 64, {}, 3),
+        ("alexnet_small", 56, {}, 20),
+        ("resnet18", 32, {"synchronized_batch_norm": True}, 20),
     ],
 )
-def test_losses_do_not_depend_on_the_number_of_replicas(net, size, options):
-    rows = [make(net, size, replicas, options=options).take(20) for replicas in (1, 2, 4)]
-    assert rows[0][:, 3].tolist() == [BATCH] * 20
-    assert len(set(rows[0][:, 0])) == 20, "the losses differ from step to step"
+def test_losses_do_not_depend_on_the_number_of_replicas(net, size, options, steps):
+    rows = [make(net, size, replicas, options=options).take(steps, 1e-3) for replicas in (1, 2, 4)]
+    assert rows[0][:, 3].tolist() == [BATCH] * steps
+    assert len(set(rows[0][:, 0])) == steps, "the losses differ from step to step"
     for other in rows[1:]:
         np.testing.assert_allclose(rows[0][:, 0], other[:, 0], rtol=1e-5)
 
@@ -94,7 +95,8 @@ def test_without_synchronized_statistics_replicas_equal_an_average_of_parts():
         gradients, total = [], 0.0
         statistics = [v.numpy() for v in model.non_trainable_weights]
         for half in (slice(0, BATCH // 2), slice(BATCH // 2, BATCH)):
-            images, labels = data["image"][batch][half], data["label"][batch][half]
+            images = tf.constant(data["image"][batch][half])
+            labels = tf.constant(data["label"][batch][half])
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(losses.cross_entropy(model(images, training=True), labels))
             total += float(loss) * BATCH / 2

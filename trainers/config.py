@@ -58,11 +58,20 @@ class TrainConfig:
         0.0, "Average the weights by this decay a step, and evaluate the average; 0: do not."
     )
 
+    stop_at_top1: float = flag(0.0, "Stop at this validation top-1 accuracy, a fraction; 0: never.")
+    stop_after_evaluations: int = flag(
+        0, "Stop after so many evaluations without a new best; 0: never."
+    )
+
     log_steps: int = flag(50, "Steps between two lines of train metrics.")
     eval_epochs: float = flag(1.0, "Epochs between two evaluations; the end is always evaluated.")
     checkpoint_minutes: float = flag(
         30.0, "Minutes between two checkpoints, beside the one after each evaluation."
     )
+    diagnose_steps: int = flag(
+        1000, "After this step, say why the loss may still be that of guessing; 0: do not look."
+    )
+    tensorboard: bool = flag(False, "Write TensorBoard scalars too (needs the package).")
     keep_checkpoints: int = flag(2, "How many of the last checkpoints are kept, beside the best.")
 
     def __post_init__(self) -> None:

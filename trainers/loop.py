@@ -23,17 +23,19 @@ from pipelines.spec import parse_call
 from trainers import checkpoints, models
 from trainers.config import TrainConfig
 from trainers.experiment import Run, find_interrupted, new_run
-from trainers.metrics_log import MetricsLog, draw_curves
+from trainers.inquiry import Inquiry
+from trainers.logbook import Logbook
+from trainers.metrics_log import draw_curves
 from trainers.optimizers import OPTIMIZERS
-from trainers.progress import ProgressLine
 from trainers.protocols import CenterCrop, Score
 from trainers.replicas import make_strategy
 from trainers.schedules import SCHEDULES, Progress, with_warmup
-from trainers.train_step import GRADIENT_NORM, TrainStep
+from trainers.train_step import COLUMNS, GRADIENT_NORM, IMAGES, LOSS, TrainStep
 
 # A call from Python takes as many steps as fit in about this time: rare enough to cost nothing,
 # often enough for a progress line and for stopping on a signal.
 SECONDS_PER_CALL = 1.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 @dataclasses.dataclass
@@ -44,7 +46,7 @@ class LoopState:
         step: steps taken.
         label_order: the data set's label-order hash.
         validation_errors: top-1 error of every evaluation so far, for schedules and the best.
-        window: sums of the steps since the last line of train metrics: loss, top-1, top-5, images.
+        window: the sum of the rows (`train_step`) of the steps since the last line of metrics.
     """
 
     step: int
@@ -56,7 +58,7 @@ class LoopState:
 def train(config: TrainConfig) -> tuple[Run, Score]:
     """Trains a net as `config` says, in a new run folder or the interrupted one it continues.
 
-    Returns the run and its last validation score. On SIGINT or SIGTERM it saves and raises
+    Returns the run and its last validation score. On SIGINT, SIGTERM or SIGUSR1 it saves and raises
     SystemExit(0); the same call continues at the next step.
 
     Raises:
@@ -121,7 +123,7 @@ class Trainer:
             )
         self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
         self._protocol = CenterCrop(self._evaluated, source, config.pipeline, strategy)
-        self._state = LoopState(0, source.label_order, [], [0.0] * 4)
+        self._state = LoopState(0, source.label_order, [], [0.0] * COLUMNS)
         self._stop_signal: int | None = None
 
     def train(self, run: Run) -> Score:
@@ -131,66 +133,85 @@ class Trainer:
         step = self._state.step
         if step:
             print(f"continuing after step {step} of {self._total_steps}", flush=True)
-        log = MetricsLog(self._run.directory, step)
-        handlers = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._logbook = Logbook(
+            run.directory,
+            resumed_step=step,
+            total_steps=self._total_steps,
+            steps_per_epoch=self._steps_per_epoch,
+            tensorboard=self._config.tensorboard,
+        )
+        self._inquiry = Inquiry(
+            self._config, self._source, self._model, run.directory, self._strategy, self._logbook
+        )
+        handlers = {number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS}
         try:
-            score = self._run_steps(log)
+            score = self._run_steps()
         finally:
-            log.close()
+            self._logbook.close()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-        draw_curves(self._run.directory, title=str(self._run.directory))
-        self._run.write_json(
+        draw_curves(run.directory, title=str(run.directory))
+        run.write_json(
             "result.json", {"step": self._state.step, "validation": dataclasses.asdict(score)}
         )
         return score
 
-    def _run_steps(self, log: MetricsLog) -> Score:
+    def _run_steps(self) -> Score:
         """The loop itself. Ends at the last step, with the score of the last evaluation."""
-        config, state = self._config, self._state
+        config, state, logbook = self._config, self._state, self._logbook
+        if not state.step:
+            self._inquiry.warn_of_degenerate_data()
         iterator = self._training_batches(start=state.step)
-        line = ProgressLine(self._total_steps)
         evaluate_every = max(1, round(config.eval_epochs * self._steps_per_epoch))
         saved_at, steps_per_call = time.monotonic(), 1
         score: Score | None = None
-        window_start = time.monotonic()
+        logbook.restart_clock()
         while state.step < self._total_steps:
-            next_stop = min(
-                _next_multiple(state.step, config.log_steps),
-                _next_multiple(state.step, evaluate_every),
-                self._total_steps,
-            )
-            count = min(steps_per_call, next_stop - state.step)
+            stops = (config.log_steps, evaluate_every, config.diagnose_steps or self._total_steps)
+            next_stop = min(self._total_steps, *(_next_multiple(state.step, n) for n in stops))
             began = time.monotonic()
-            self._steps(iterator, count)
+            self._steps(iterator, min(steps_per_call, next_stop - state.step))
             if time.monotonic() - began < SECONDS_PER_CALL / 2:
                 steps_per_call *= 2
-            line.show(state.step, self._summary())
 
-            if state.step % config.log_steps == 0 or state.step == self._total_steps:
-                seconds = time.monotonic() - window_start
-                line.keep(self._log_train(log, seconds))
-                window_start = time.monotonic()
-            evaluated = state.step % evaluate_every == 0 or state.step == self._total_steps
+            last = state.step == self._total_steps
+            if state.step == config.diagnose_steps:
+                loss = state.window[LOSS] / state.window[IMAGES]
+                self._inquiry.warn_of_chance(state.step, loss, self._learning_rate(state.step))
+            if state.step % config.log_steps == 0 or last:
+                logbook.train(state.step, state.window, self._learning_rate(state.step - 1))
+                state.window = [0.0] * COLUMNS
+            evaluated = state.step % evaluate_every == 0 or last
             if evaluated:
                 score = self._evaluate()
-                line.keep(self._log_validation(log, score))
+                logbook.validation(state.step, score)
+                state.validation_errors.append(1 - score.top1)
             minutes = (time.monotonic() - saved_at) / 60
             if evaluated or minutes > config.checkpoint_minutes or self._stop_signal:
                 self._save(best=evaluated)
                 saved_at = time.monotonic()
-            if evaluated:
-                window_start = time.monotonic()  # evaluation and saving are not training
-            if self._stop_signal and state.step < self._total_steps:
+                logbook.restart_clock()
+            if score and evaluated and self._may_stop(score):
+                break
+            if self._stop_signal and not last:
                 name = signal.Signals(self._stop_signal).name
-                line.keep(f"{name}: saved at step {state.step}; the same command continues")
+                logbook.say(f"{name}: saved at step {state.step}; the same command continues")
                 raise SystemExit(0)
         if score is None:  # the run was interrupted after its last step
             score = self._evaluate()
         return score
+
+    def _may_stop(self, score: Score) -> bool:
+        """Whether the run has reached its target, or has stopped improving."""
+        config, errors = self._config, self._state.validation_errors
+        if config.stop_at_top1 and score.top1 >= config.stop_at_top1:
+            self._logbook.say(f"--stop_at_top1={config.stop_at_top1} is reached")
+            return True
+        waited = len(errors) - 1 - errors.index(min(errors))
+        if config.stop_after_evaluations and waited >= config.stop_after_evaluations:
+            self._logbook.say(f"{waited} evaluations in a row have set no new best")
+            return True
+        return False
 
     def _evaluate(self) -> Score:
         self._step.average_over_replicas()
@@ -202,15 +223,16 @@ class Trainer:
         state = self._state
         rates = [self._learning_rate(state.step + index) for index in range(count)]
         rows = self._step.take_steps(iterator, tf.constant(rates, tf.float32)).numpy()
-        for index, row in enumerate(rows.astype(np.float64)):
-            if not np.isfinite(row[0]):
-                raise UserError(
-                    f"the loss is not finite at step {state.step + index + 1}: lower "
-                    f"--learning_rate ({self._config.learning_rate}) or add --warmup_epochs; "
-                    f"the last checkpoint is in {self._run.checkpoints}"
-                )
-            state.window = (np.asarray(state.window) + row[:GRADIENT_NORM]).tolist()
+        rows = rows.astype(np.float64)
+        finite = np.isfinite(rows[:, LOSS])
+        if self._config.precision != "mixed_float16":
+            finite &= np.isfinite(rows[:, GRADIENT_NORM])
+        if not finite.all():
+            state.step += int(np.argmin(finite))
+            self._inquiry.stop_for_non_finite(state.step)
+        state.window = (np.asarray(state.window) + rows.sum(axis=0)).tolist()
         state.step += count
+        self._logbook.steps(state.step, rows, state.window)
 
     def _training_batches(self, start: int) -> Any:
         parts = self._strategy.num_replicas_in_sync * self._config.accumulation_steps
@@ -232,48 +254,25 @@ class Trainer:
         )
         return self._config.learning_rate * self._schedule(progress)
 
-    def _summary(self) -> str:
-        loss, top1, _, images = self._state.window
-        return f"loss {loss / images:.4f}  top-1 {top1 / images:.1%}".replace("%", " %")
-
-    def _log_train(self, log: MetricsLog, seconds: float) -> str:
-        """Writes the window's means as a line, empties the window, and returns it for people."""
-        state = self._state
-        loss, top1, top5, images = state.window
-        values = {
-            "step": state.step,
-            "epoch": round(state.step / self._steps_per_epoch, 4),
-            "split": "train",
-            "loss": loss / images,
-            "top1": top1 / images,
-            "top5": top5 / images,
-            "learning_rate": self._learning_rate(state.step - 1),
-            "images_per_second": round(images / seconds, 2),
-        }
-        log.write(**values)
-        text = (
-            f"step {state.step}/{self._total_steps}  epoch {values['epoch']:.2f}  "
-            f"{self._summary()}  rate {values['learning_rate']:.3g}  "
-            f"{values['images_per_second']:.1f} images/s"
-        )
-        state.window = [0.0] * 4
-        return text
-
-    def _log_validation(self, log: MetricsLog, score: Score) -> str:
-        epoch = round(self._state.step / self._steps_per_epoch, 4)
-        log.write(step=self._state.step, epoch=epoch, split="validation", **vars(score))
-        self._state.validation_errors.append(1 - score.top1)
-        return f"step {self._state.step}  validation: {score.line()} ({score.images} images)"
-
     def _save(self, *, best: bool) -> None:
-        """Saves a checkpoint; after an evaluation it is also the best one if none was better."""
+        """Saves a checkpoint; after an evaluation it is also the best one if none was better.
+
+        Where it cannot be written the run goes on, and says so: the one before is still there.
+        """
         self._step.average_over_replicas()
-        path = checkpoints.save(
-            self._run.checkpoints,
-            self._variables(),
-            dataclasses.asdict(self._state),
-            keep=self._config.keep_checkpoints,
-        )
+        try:
+            path = checkpoints.save(
+                self._run.checkpoints,
+                self._variables(),
+                dataclasses.asdict(self._state),
+                keep=self._config.keep_checkpoints,
+            )
+        except OSError as error:
+            self._logbook.say(
+                f"warning: no checkpoint of step {self._state.step} was written to "
+                f"{self._run.checkpoints} ({error.strerror}): the training goes on, free some space"
+            )
+            return
         errors = self._state.validation_errors
         if best and errors[-1] <= min(errors):
             checkpoints.mark_best(path)

@@ -56,6 +56,27 @@ def step_decay(*epochs: float, factor: float = 0.1) -> Schedule:
 
 
 @SCHEDULES.register
+def polynomial(power: float = 1.0, end: float = 0.0) -> Schedule:
+    """(1 - step / total)^power, down to `end` (BVLC's GoogLeNet: 0.5; SqueezeNet: 1)."""
+
+    def schedule(progress: Progress) -> float:
+        left = 1 - min(1.0, progress.step / progress.total_steps)
+        return end + (1 - end) * left**power
+
+    return schedule
+
+
+@SCHEDULES.register
+def exponential(factor: float = 0.94, every_epochs: float = 2.0) -> Schedule:
+    """Multiplies by `factor` at every so many epochs (Inception-v3: 0.94 every 2)."""
+
+    def schedule(progress: Progress) -> float:
+        return factor ** math.floor(progress.epoch / every_epochs)
+
+    return schedule
+
+
+@SCHEDULES.register
 def cosine() -> Schedule:
     """Half a cosine from 1 to 0 over the run (Loshchilov & Hutter 2017, SGDR, without restarts)."""
 

@@ -18,10 +18,10 @@ from trainers.optimizers import OPTIMIZERS, Optimizer
 
 Batch = dict[str, tf.Tensor]
 
-# Columns of what a step reports: sums over the global batch, then the norm of its gradient.
-SUMS = ("loss", "top1", "top5", "images")
-GRADIENT_NORM = len(SUMS)
-COLUMNS = len(SUMS) + 1
+# Columns of what a step reports: sums over the global batch, the number of steps (1), the norm of
+# the gradient, and the seconds that the step waited for its data.
+LOSS, TOP1, TOP5, IMAGES, STEPS, GRADIENT_NORM, INPUT_WAIT = range(7)
+COLUMNS = 7
 
 # Dynamic loss scaling (Micikevicius et al. 2018, section 3.2): halved when a gradient overflows,
 # doubled after this many steps without.
@@ -123,17 +123,22 @@ class TrainStep:
             rates: float32 [K].
 
         Returns:
-            float32 [K, COLUMNS], a row of sums and the gradient's norm for each step; with float16
-            a norm that is not finite is an overflow, which the loss scale answers to, and no end.
+            float32 [K, COLUMNS], a row for each step, zeros for those not taken. With float16 a
+            norm that is not finite is an overflow, which the loss scale answers to, and no end.
         """
         count = tf.shape(rates)[0]
         rows = tf.TensorArray(tf.float32, size=count, element_shape=[COLUMNS])
+        ended = tf.timestamp()
         for index in tf.range(count):
             self.optimizer.rate.assign(rates[index])
             batches = [next(iterator) for _ in range(self._config.accumulation_steps)]
+            with tf.control_dependencies(tf.nest.flatten(batches, expand_composites=True)):
+                waited = tf.maximum(tf.timestamp() - ended, 0.0)
             row = self._strategy.run(self._replica_step, args=(batches,))
             row = self._strategy.experimental_local_results(row)[0]
-            rows = rows.write(index, row)
+            with tf.device("/cpu:0"), tf.control_dependencies([tf.identity(row)]):
+                ended = tf.timestamp()
+            rows = rows.write(index, tf.concat([row, [tf.cast(waited, tf.float32)]], axis=0))
             if not self._scaled and not tf.math.is_finite(row[GRADIENT_NORM]):
                 break
         return rows.stack()
@@ -166,7 +171,7 @@ class TrainStep:
         tf.cond(finite, apply, lambda: tf.constant(False))
         if self._scaled:
             self._update_loss_scale(finite)
-        return tf.concat([sums, [norm]], axis=0)
+        return tf.concat([sums, [1.0, norm]], axis=0)
 
     def _gradients(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The sums of one batch (float32 [4]), and the gradients of its part of the loss."""

@@ -1,0 +1,97 @@
+"""What the loop asks when a training looks wrong: it makes the batch again, and looks into it."""
+
+import math
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data_prep.commandline import UserError
+from pipelines import input_pipeline
+from pipelines.reader import Source
+from trainers import diagnosis
+from trainers.config import TrainConfig
+from trainers.logbook import Logbook
+
+NON_FINITE_FILE = "non_finite_batch.npz"
+
+
+class Inquiry:
+    """The questions of one run; a batch is a pure function of its number, so any can be asked."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        source: Source,
+        model: keras.Model,
+        run_dir: pathlib.Path,
+        strategy: tf.distribute.Strategy,
+        logbook: Logbook,
+    ):
+        """Takes what the loop has; asks nothing yet."""
+        self._config, self._source, self._model = config, source, model
+        self._run_dir, self._logbook = run_dir, logbook
+        self._replicas = strategy.num_replicas_in_sync
+        self._device_map = input_pipeline.device_map(source, config.pipeline, training=True)
+
+    def warn_of_degenerate_data(self) -> None:
+        """Before the first step: says so where its labels are all alike or its images constant."""
+        batch = self._global_batch(0)
+        for finding in diagnosis.degenerate_data(batch["image"].numpy(), batch["label"].numpy()):
+            self._logbook.say(f"warning: {finding}")
+
+    def warn_of_chance(self, step: int, loss: float, learning_rate: float) -> None:
+        """Says so, and why perhaps, where the mean loss (nats) is still that of guessing."""
+        classes = self._source.num_classes
+        if not diagnosis.at_chance(loss, classes):
+            return
+        batch = self._global_batch(step)
+        self._logbook.say(
+            f"warning: after {step} steps the loss is {loss:.3f}, and guessing among {classes} "
+            f"classes gives ln({classes}) = {math.log(classes):.3f}. Possible reasons:"
+        )
+        for finding in diagnosis.why_at_chance(
+            self._model, batch["image"], batch["label"].numpy(), learning_rate
+        ):
+            self._logbook.say(f"  {finding}")
+
+    def stop_for_non_finite(self, step: int) -> None:
+        """Says where the first value that is not finite came from, saves the batch, and stops.
+
+        Args:
+            step: steps taken before the one that failed, which changed no weights.
+
+        Raises:
+            UserError: always.
+        """
+        batch = self._global_batch(step)
+        found = diagnosis.locate_non_finite(self._model, batch["image"], batch["label"])
+        names = input_pipeline.file_names(self._source, self._config.pipeline, step)
+        arrays: dict[str, Any] = {
+            name: batch[name].numpy() for name in ("image", "label", "position")
+        }
+        file = self._run_dir / NON_FINITE_FILE
+        np.savez(file, names=np.asarray(names), **arrays)
+        message = f"a value is not finite at step {step + 1}"
+        if found is not None:
+            message += f", first in {found.place}"
+            if found.examples:
+                which = ", ".join(
+                    f"{names[index]} (replica {index * self._replicas // len(names)})"
+                    for index in found.examples[:3]
+                )
+                message += f", for {len(found.examples)} of {len(names)} images: {which}"
+        raise UserError(
+            f"{message}. The batch is in {file}; lower --learning_rate "
+            f"({self._config.learning_rate}), add --warmup_epochs or --clip_norm"
+        )
+
+    def _global_batch(self, step: int) -> dict[str, tf.Tensor]:
+        """The whole batch of a step, on one device, after the device chain."""
+        pipeline = self._config.pipeline
+        batches = input_pipeline.train(
+            self._source, pipeline, batch_size=pipeline.train_batch_size, start=step
+        )
+        return self._device_map(next(iter(batches)))
