@@ -21,7 +21,7 @@ import warnings
 import numpy as np
 import simplejpeg
 from PIL import Image as PillowImage
-from PIL import ImageFile, ImageOps
+from PIL import ImageChops, ImageFile, ImageOps
 
 from data_prep import jpeg_header
 from data_prep.resample import resample
@@ -29,7 +29,6 @@ from data_prep.schema import ImageSettings
 
 MAX_PIXELS = 89_478_485  # where Pillow warns of a decompression bomb; ILSVRC has none larger
 MAX_SIDE = 65500  # of a JPEG, libjpeg's JPEG_MAX_DIMENSION
-_EXIF_ORIENTATION = 0x0112
 _pillow_lock = threading.Lock()
 
 
@@ -67,7 +66,7 @@ def convert(data: bytes, settings: ImageSettings) -> Image:
     pixels = _decode_jpeg(data, header, settings) if header else None
     whole_jpeg = pixels is not None
     if pixels is None:
-        pixels = _decode_any(data, settings)
+        pixels = _decode_any(data, header, settings)
     height, width, crop = stored_size(pixels.shape[0], pixels.shape[1], settings)
     if (height, width) == pixels.shape[:2] and crop is None:
         if header and whole_jpeg and header.is_plain and settings.encoding == "jpeg":
@@ -131,7 +130,9 @@ def _decode_jpeg(
         return None
 
 
-def _decode_any(data: bytes, settings: ImageSettings) -> np.ndarray:
+def _decode_any(
+    data: bytes, header: jpeg_header.JpegHeader | None, settings: ImageSettings
+) -> np.ndarray:
     """Whatever Pillow opens, as uint8 [h, w, 4]."""
     # Pillow's switch for truncated files is global: one slow image at a time.
     with _pillow_lock, warnings.catch_warnings():
@@ -142,8 +143,10 @@ def _decode_any(data: bytes, settings: ImageSettings) -> np.ndarray:
                 if image.width * image.height > MAX_PIXELS:
                     raise RejectedError(f"{image.height} x {image.width} pixels: too large")
                 image.load()
-                turned = ImageOps.exif_transpose(image) if settings.exif else image
-                return _to_rgba(turned)
+                upright = ImageOps.exif_transpose(image) if settings.exif else image
+                if header and image.mode == "CMYK" and not header.has_adobe:
+                    upright = ImageChops.invert(upright)  # Pillow takes all CMYK for Adobe's
+                return _to_rgba(upright)
         except RejectedError:
             raise
         except PillowImage.UnidentifiedImageError:

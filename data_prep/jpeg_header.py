@@ -25,6 +25,7 @@ class JpegHeader:
         components: 1 gray, 3 YCbCr or RGB, 4 CMYK or YCCK.
         frame: the start-of-frame marker's second byte: 0xC0 baseline, 0xC2 progressive.
         is_ycbcr: 3 components that are YCbCr, by the rules of libjpeg.
+        has_adobe: there is Adobe's segment; its CMYK is inverted.
         has_exif: there is an EXIF segment, so an orientation may be given.
     """
 
@@ -34,6 +35,7 @@ class JpegHeader:
     components: int
     frame: int
     is_ycbcr: bool
+    has_adobe: bool
     has_exif: bool
 
     @property
@@ -98,4 +100,5 @@ def _header(
         is_ycbcr = jfif or adobe_transform != 0
     else:
         is_ycbcr = body[6::3][:3] != b"RGB"
-    return JpegHeader(height, width, precision, components, marker, is_ycbcr, exif)
+    adobe = adobe_transform is not None
+    return JpegHeader(height, width, precision, components, marker, is_ycbcr, adobe, exif)

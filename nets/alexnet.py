@@ -187,7 +187,8 @@ NETS = (
             "as in torchvision: the paper's own code normalises after conv1 and conv2",
             "biases start at 0, torchvision's at random values within 1/sqrt(fan_in)",
         ),
-    ),    Net(
+    ),
+    Net(
         name="alexnet_small",
         body=alexnet_small,
         paper=f"ours, after {PAPER}",
@@ -206,8 +207,8 @@ NETS = (
             "pool5": (6, 128),
         },
         departures=(
-            "for images of 56 to 64 pixels: one tower of AlexNet's two, conv1 is 5x5 with stride 1, "
-            "conv2 is 3x3, pooling before normalisation, 1024 hidden units, He's initialisation",
+            "for images of 56 to 64 pixels: one of AlexNet's two towers; conv1 is 5x5, stride 1, "
+            "conv2 3x3; pooling before normalisation, 1024 hidden units, He's initialisation",
         ),
     ),
 )

@@ -168,7 +168,7 @@ class Builder:
     # Pooling
 
     def max_pool(self, x: Any, size: int, strides: int, *, name: str, pad: Pad = 0) -> Any:
-        """Maximum pooling; padding is by zeros, so pad only what follows a ReLU."""
+        """Maximum pooling of what follows a ReLU, so that it doesn't matter what is padded."""
         x, padding = self._padded(x, size, strides, pad, name)
         return keras.layers.MaxPooling2D(
             size, strides, padding=padding, data_format="channels_last", name=name
@@ -189,14 +189,15 @@ class Builder:
         What is padded counts in the means only with ``count_zeros`` (torch does, TensorFlow not).
         """
         if same and count_zeros:
-            x = keras.layers.ZeroPadding2D(
-                size // 2, data_format="channels_last", name=f"{name}_pad"
-            )(x)
-            same = False
+            x, same = self.zero_pad(x, size // 2, name=f"{name}_pad"), False
         x, padding = self._padded(x, size, strides, "same" if same else 0, name)
         return keras.layers.AveragePooling2D(
             size, strides, padding=padding, data_format="channels_last", name=name
         )(x)
+
+    def zero_pad(self, x: Any, pixels: int, *, name: str) -> Any:
+        """Zeros around the feature maps."""
+        return keras.layers.ZeroPadding2D(pixels, data_format="channels_last", name=name)(x)
 
     def blur_pool(self, x: Any, *, name: str) -> Any:
         """A binomial blur before a strided layer; the size stays."""

@@ -50,8 +50,8 @@ def resnet_v2(nn: Builder, x: Any, num_classes: int, *, units: Units) -> Any:
 def resnet_v2_keras(nn: Builder, x: Any, num_classes: int, *, units: Units) -> Any:
     """keras.applications' ResNetV2: the last units are strided, and biases where no BN follows."""
     x = nn.conv(x, 64, 7, 2, pad=3, name="conv1")  # 112
-    # conv1 isn't rectified here, so that the padding with zeros shows in the maxima, as in Keras.
-    x = nn.max_pool(x, 3, 2, pad=1, name="pool1")  # 56
+    x = nn.zero_pad(x, 1, name="pool1_pad")  # conv1 isn't rectified: zeros can be the maxima
+    x = nn.max_pool(x, 3, 2, name="pool1")  # 56
     for stage, count in enumerate(units):  # 28, 14, 7, 7
         for unit in range(count):
             name = unit_name(stage, unit, count)

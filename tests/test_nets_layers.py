@@ -1,5 +1,7 @@
 """The layers that Keras lacks, against NumPy and against Keras's own slower ways."""
 
+import subprocess
+import sys
 import threading
 
 import keras
@@ -208,6 +210,52 @@ def test_dropout_does_not_depend_on_how_a_batch_is_split(rng):
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-4, atol=1e-7)
     other = training_logits(model, images, seeds_of(6, start=6))
     assert np.abs(np.asarray(other) - np.asarray(whole)).max() > 1e-3 * np.abs(whole).max()
+
+
+REPLICAS = """
+import numpy as np
+import tensorflow as tf
+
+import nets
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+rng = np.random.default_rng(0)
+images = rng.normal(size=(6, 67, 67, 3)).astype("float32")
+seeds = rng.integers(0, 2**31, (6, 2)).astype("int32")
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    model = nets.build("alexnet", 10, 67)
+
+
+def forward(images, seeds):
+    with nets.example_seeds(seeds):
+        return model(images, training=True)
+
+
+@tf.function
+def on_replicas(images, seeds):
+    return strategy.run(forward, (images, seeds))
+
+
+def share(array):
+    halves = np.split(array, 2)
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(halves[context.replica_id_in_sync_group])
+    )
+
+
+shared = strategy.gather(on_replicas(share(images), share(seeds)), axis=0)
+whole = forward(images, seeds)
+np.testing.assert_allclose(shared, whole, rtol=1e-4, atol=1e-6)
+"""
+
+
+def test_dropout_is_the_same_on_two_replicas():
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
