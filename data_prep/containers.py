@@ -91,6 +91,8 @@ def tar_entries(path: pathlib.Path, start: int = 0, length: int | None = None) -
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 for member in archive:
                     archive.members = []  # type: ignore[attr-defined]  # or it keeps them all
+                    if member.offset >= end:
+                        break  # there was no end marker, and this is the next tar's header
                     if member.isreg():
                         if member.offset_data + member.size > end:
                             raise UserError(

@@ -125,7 +125,7 @@ def test_a_damaged_directory_of_a_zip_is_said(tmp_path):
     at = data.rindex(b"PK\x05\x06")
     data[at + 16 : at + 20] = struct.pack("<I", 7)
     path.write_bytes(data)
-    with pytest.raises(UserError, match="directory of .* is damaged"):
+    with pytest.raises(UserError, match=r"directory of .* is damaged"):
         contents(path)
 
 

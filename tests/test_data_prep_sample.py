@@ -14,7 +14,7 @@ from data_prep.jpeg_header import read as read_header
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> layouts.Source:
     directory = tmp_path_factory.mktemp("sample")
-    sample.generate(directory, train_per_class=20, validation_per_class=3)
+    sample.generate(directory, train_per_class=6, validation_per_class=2)
     return layouts.open_source(str(directory))
 
 
@@ -23,12 +23,12 @@ def test_it_is_of_the_official_form(source):
     assert len(source.classes.wnids) == len(sample.CLASSES) == 10
     assert source.classes.words[0] == "striped disk"
     counts = collections.Counter((ref.split, ref.wnid) for ref in source.refs)
-    assert set(counts.values()) == {20, 3}
+    assert set(counts.values()) == {6, 2}
     assert all(finding.level == "ok" for finding in source_checks.contents(source))
 
 
 def test_it_is_the_same_every_time(source, tmp_path):
-    sample.generate(tmp_path, train_per_class=20, validation_per_class=3)
+    sample.generate(tmp_path, train_per_class=6, validation_per_class=2)
     for path in tmp_path.iterdir():
         assert path.read_bytes() == (tmp_path.parent / source.path / path.name).read_bytes()
 

@@ -28,7 +28,7 @@ from trainers.logbook import Logbook
 from trainers.metrics_log import draw_curves
 from trainers.optimizers import OPTIMIZERS
 from trainers.protocols import CenterCrop, Score
-from trainers.replicas import make_strategy
+from trainers.replicas import make_strategy, refuse_broken_links
 from trainers.schedules import SCHEDULES, Progress, with_warmup
 from trainers.train_step import COLUMNS, GRADIENT_NORM, IMAGES, LOSS, TrainStep
 
@@ -67,6 +67,7 @@ def train(config: TrainConfig) -> tuple[Run, Score]:
     strategy = make_strategy(config.replicas)
     source = open_dataset(config.pipeline)
     refuse_unusable(config, source, strategy)
+    refuse_broken_links(strategy)
     interrupted = find_interrupted(config) if config.resume else None
     package = interrupted[0].load_nets() if interrupted else nets
     trainer = Trainer(config, source, package, strategy)

@@ -39,6 +39,32 @@ def make_strategy(replicas: str) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices, cross_device_ops=on_cpu)
 
 
+def refuse_broken_links(strategy: tf.distribute.Strategy) -> None:
+    """Sums a known vector over the replicas, as every step will sum gradients, and checks it.
+
+    A link between two GPUs that corrupts data trains a net badly without any error.
+
+    Raises:
+        UserError: a replica received another sum.
+    """
+    replicas = strategy.num_replicas_in_sync
+    pattern = tf.cast(tf.range(2**18) % 251, tf.float32)
+
+    @tf.function
+    def summed() -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        factor = tf.cast(context.replica_id_in_sync_group, tf.float32) + 1
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, factor * pattern)
+
+    expected = pattern * (replicas * (replicas + 1) / 2)
+    for index, total in enumerate(strategy.experimental_local_results(strategy.run(summed))):
+        if not bool(tf.reduce_all(total == expected)):
+            raise UserError(
+                f"replica {index} of {replicas} received a wrong sum over the replicas: look at "
+                "the links between the GPUs (nvidia-smi topo -m), or try NCCL_P2P_DISABLE=1"
+            )
+
+
 def _gpus() -> list[str]:
     return [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
 
