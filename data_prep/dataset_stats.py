@@ -3,9 +3,10 @@
 Every sum is an integer, so the result depends neither on the order of the images nor on how they
 were shared out among workers, machines or interrupted runs.
 
-The sums are over the pixels that the JPEG encoder was given. Decoding every stored JPEG again
-would take a quarter more time, and changes the channel means and deviations by less than 0.2
-levels (measured on photographs at quality 90).
+The sums are over the pixels that the JPEG encoder was given. Decoding each stored JPEG again would
+make the job a tenth slower. On 700 photographs at quality 90 it moves the channel means by 0.02
+levels, the deviations by 0.1, the mean image by 0.2, and, since JPEG halves the resolution of
+colour, the eigenvalues by 0.2, 4 and 4 % (their square roots scale AlexNet's colour shifts).
 """
 
 import dataclasses

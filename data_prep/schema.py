@@ -194,7 +194,7 @@ class Statistics:
                 return cls(**{"mean_image": None, **arrays})
         except FileNotFoundError:
             raise UserError(f"{path} is missing: build the data set again") from None
-        except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+        except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} cannot be read ({error})") from None
 
 

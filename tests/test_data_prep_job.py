@@ -62,7 +62,7 @@ def files(directory: pathlib.Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> pathlib.Path:
-    return small_sources.tars(tmp_path_factory.mktemp("source"))
+    return small_sources.tars(tmp_path_factory.mktemp("source") / "images")
 
 
 @pytest.fixture(scope="module")
@@ -110,29 +110,45 @@ def test_the_directory_holds_what_the_contract_says(dataset, source):
     assert named <= {path.name for path in dataset.iterdir()}
 
 
-def test_the_statistics_are_of_what_is_stored(dataset):
-    found = schema.Statistics.load(dataset)
+def test_the_statistics_are_those_of_the_stored_pixels(source, tmp_path):
+    directory = built(source, tmp_path, encoding="raw")
+    found = schema.Statistics.load(directory)
     images = [
-        tf.io.decode_jpeg(item["image"]).numpy()
-        for item in records(dataset)
+        np.frombuffer(item["image"], np.uint8).reshape(item["height"], item["width"], 3)
+        for item in records(directory)
         if item["split"] == "train"
     ]
     pixels = np.concatenate([image.reshape(-1, 3) for image in images]).astype(float)
-    # Exact sums over what the encoder was given; JPEG itself moves them a little.
-    np.testing.assert_allclose(found.channel_mean, pixels.mean(0), atol=0.5)
-    np.testing.assert_allclose(found.channel_std, pixels.std(0), atol=1)
-    assert found.mean_image.shape == (32, 32, 3)
+    np.testing.assert_allclose(found.channel_mean, pixels.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(found.channel_std, pixels.std(0), rtol=1e-10)
+    lefts = [(image.shape[1] - 32) // 2 for image in images]
+    squares = [image[:, left : left + 32] for image, left in zip(images, lefts, strict=True)]
+    np.testing.assert_array_equal(found.mean_image, np.mean(squares, axis=0))
     assert found.class_counts.tolist() == [4, 4, 4]
     assert found.size_counts.sum() == 12
 
 
+def test_jpegs_loss_hardly_moves_the_statistics_of_photographs(sample_dir, tmp_path):
+    source = sample_dir / "ilsvrc2012_sample"
+    directory = built(source, tmp_path, size=256, classes="100", split="train")
+    found = schema.Statistics.load(directory)
+    images = [tf.io.decode_jpeg(item["image"]).numpy() for item in records(directory)]
+    pixels = np.concatenate([image.reshape(-1, 3) for image in images]).astype(float)
+    np.testing.assert_allclose(found.channel_mean, pixels.mean(0), atol=0.1)
+    np.testing.assert_allclose(found.channel_std, pixels.std(0), atol=0.25)
+    values = np.linalg.eigvalsh(np.cov(pixels.T))[::-1]
+    np.testing.assert_allclose(found.eigenvalues, values, rtol=0.08)
+
+
 def test_workers_chunks_and_layouts_change_no_byte(dataset, tmp_path, monkeypatch):
     expected = files(dataset)
-    one = small_sources.tars(tmp_path / "source")
+    one = small_sources.tars(tmp_path / "images")
     assert files(built(one, tmp_path / "one", workers=1)) == expected
     monkeypatch.setattr(shards, "CHUNK_IMAGES", 3)
     assert files(built(one, tmp_path / "three", workers=7)) == expected
-    folders = built(small_sources.folders_with_devkit(tmp_path / "f"), tmp_path / "folders")
+    folders = built(
+        small_sources.folders_with_devkit(tmp_path / "f" / "images"), tmp_path / "folders"
+    )
     assert [item["image"] for item in records(folders)] == [
         item["image"] for item in records(dataset)
     ]
@@ -148,7 +164,7 @@ def test_beam_makes_the_same_bytes(dataset, source, tmp_path):
 
 
 def test_parquet_gives_the_same_images(dataset, tmp_path):
-    directory = built(small_sources.parquet(tmp_path / "source"), tmp_path / "data")
+    directory = built(small_sources.parquet(tmp_path / "images"), tmp_path / "data")
     assert records(directory) == records(dataset)
     assert not (directory / ".build").exists()
 
@@ -223,7 +239,7 @@ def test_other_settings_in_the_same_directory_are_refused(
 
 
 def test_another_source_in_the_same_directory_is_refused(dataset, tmp_path):
-    other = small_sources.tars(tmp_path, small_sources.train_images(per_class=2))
+    other = small_sources.tars(tmp_path / "images", small_sources.train_images(per_class=2))
     with pytest.raises(UserError, match="begun with another source"):
         built(other, dataset.parents[2])
 
