@@ -66,9 +66,10 @@ def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS
         if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             define_flags(kind, flag_values)
             continue
+        default: Any = field.default
         common = {
             "name": field.name,
-            "default": field.default,
+            "default": list(default) if kind is tuple else default,
             "help": field.metadata["help"],
             "flag_values": flag_values,
         }
@@ -83,7 +84,7 @@ def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS
         elif kind is str:
             flags.DEFINE_string(**common)
         elif kind is tuple:
-            flags.DEFINE_list(**common | {"default": list(field.default)})
+            flags.DEFINE_list(**common)
         else:
             raise TypeError(f"{config_class.__name__}.{field.name}: no flag for {kind}")
         # --help lists the flags of the command's own module; these belong there.

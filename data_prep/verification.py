@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 
 import simplejpeg
@@ -102,7 +103,9 @@ def shard_faults(
                 return
             count += 1
     except tf.errors.DataLossError as error:
-        yield Fault(shard.file, f"record {count}: {error.message.split(';')[0]}")
+        # TensorFlow says between what was found where in its own graph that was.
+        text = re.sub(r"\{\{.*\}\}|\[Op.*|;.*|\(.*", "", error.message).strip()
+        yield Fault(shard.file, f"record {count}: {text}")
         return
     if count != shard.records:
         yield Fault(shard.file, f"it has {count:,} records, the manifest says {shard.records:,}")

@@ -77,8 +77,7 @@ def caffenet(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> 
 
 def alexnet_owt(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> Any:
     """One tower of 64 to 384 maps without normalisation, as torchvision has it."""
-    # torch's default for every layer: uniform within 1/sqrt(fan_in).
-    nn = nn.using(kernel_initializer=nn.variance_scaling(1 / 3, "fan_in", "uniform"))
+    nn = nn.using(kernel_initializer=nn.torch_default())
     x = nn.conv_relu(x, 64, 11, 4, pad=2, name="conv1")  # 55
     x = nn.max_pool(x, 3, 2, name="pool1")  # 27
     x = nn.conv_relu(x, 192, 5, pad=2, name="conv2")  # 27

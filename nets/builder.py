@@ -64,6 +64,11 @@ class Builder:
         config = {"scale": scale, "mode": mode, "distribution": distribution}
         return {"class_name": "VarianceScaling", "config": config}
 
+    @staticmethod
+    def torch_default() -> Initializer:
+        """Uniform within 1/sqrt(fan_in), which torch gives to every layer."""
+        return Builder.variance_scaling(1 / 3, "fan_in", "uniform")
+
     # Convolutions
 
     def conv(

@@ -45,7 +45,7 @@ def densenet(nn: Builder, x: Any, num_classes: int, *, blocks: Blocks) -> Any:
             x = transition(nn, x, f"transition{block}")  # 28, 14, 7
     x = nn.relu(nn.batch_norm(x, name="bn"), name="relu")
     x = nn.global_avg_pool(x, name="pool")
-    return nn.fc(x, num_classes, name="fc")
+    return nn.fc(x, num_classes, kernel_initializer=nn.torch_default(), name="fc")
 
 
 def _net(name: str, blocks: Blocks, **facts: Any) -> Net:

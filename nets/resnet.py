@@ -38,7 +38,11 @@ def resnet(
     stochastic_depth: float = 0.0,
     space_to_depth_stem: bool = False,
 ) -> Any:
-    """Table 1 of the paper. ``fan``: of He's initialisation; the paper and Caffe take fan_in."""
+    """Table 1 of the paper, initialised by He's rule: ``fan`` is fan_in in the paper and Caffe.
+
+    The classifier starts from torch's default: the paper gives none, and He's with fan_out would
+    make the logits of a few classes huge.
+    """
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, fan, "untruncated_normal"))
     style = dataclasses.replace(
         style, blur_pool=blur_pool, zero_gamma=zero_gamma, stochastic_depth=stochastic_depth
@@ -51,7 +55,7 @@ def resnet(
     x = nn.max_pool(x, 3, 2, pad=pool_pad, name="pool1")  # 56
     x = residual_stages(nn, x, units, width, style)  # 56, 28, 14, 7
     x = nn.global_avg_pool(x, name="pool5")
-    return nn.fc(x, num_classes, name="fc")
+    return nn.fc(x, num_classes, kernel_initializer=nn.torch_default(), name="fc")
 
 
 def resnet_small(
@@ -62,7 +66,7 @@ def resnet_small(
     x = nn.conv_bn_relu(x, width, 3, stem_stride, pad=1, name="conv1")  # 56
     x = residual_stages(nn, x, units, width, Style(bottleneck=False))  # 56, 28, 14, 7
     x = nn.global_avg_pool(x, name="pool5")
-    return nn.fc(x, num_classes, name="fc")
+    return nn.fc(x, num_classes, kernel_initializer=nn.torch_default(), name="fc")
 
 
 def _net(name: str, units: Units, style: Style, **facts: Any) -> Net:

@@ -44,7 +44,7 @@ def resnet_v2(nn: Builder, x: Any, num_classes: int, *, units: Units) -> Any:
             x = nn.add([shortcut, y], name=name)
     x = nn.relu(nn.batch_norm(x, name="bn5"), name="relu5")
     x = nn.global_avg_pool(x, name="pool5")
-    return nn.fc(x, num_classes, name="fc")
+    return nn.fc(x, num_classes, kernel_initializer=nn.torch_default(), name="fc")
 
 
 def resnet_v2_keras(nn: Builder, x: Any, num_classes: int, *, units: Units) -> Any:
@@ -69,7 +69,7 @@ def resnet_v2_keras(nn: Builder, x: Any, num_classes: int, *, units: Units) -> A
             x = nn.add([shortcut, y], name=name)
     x = nn.relu(nn.batch_norm(x, name="bn5"), name="relu5")
     x = nn.global_avg_pool(x, name="pool5")
-    return nn.fc(x, num_classes, name="fc")
+    return nn.fc(x, num_classes, kernel_initializer=nn.torch_default(), name="fc")
 
 
 def _preactivated(nn: Builder, x: Any, name: str) -> Any:

@@ -34,7 +34,7 @@ def senet154(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.2) -> 
     x = residual_stages(nn, x, SENET154_UNITS, 64, SENET154_STYLE)  # 56, 28, 14, 7
     x = nn.global_avg_pool(x, name="pool5")
     x = nn.dropout(x, dropout, name="drop5")
-    return nn.fc(x, num_classes, name="fc")
+    return nn.fc(x, num_classes, kernel_initializer=nn.torch_default(), name="fc")
 
 
 def _net(name: str, style: Style, **facts: Any) -> Net:

@@ -20,6 +20,11 @@ from pipelines.map_function import (
 # factor, plain bilinear differs from it by 0.7 levels on average over real photographs.
 _ANTIALIAS_ABOVE = 1.1
 
+# For random crops, whose speed matters most. From images of short side 256 to 224 pixels this is
+# nearly never: over real draws the mean difference from Pillow is 0.3 levels (0.2 with 1.1, which
+# would be a third slower; Pillow's own bicubic differs from its bilinear by 1.2).
+_CROP_ANTIALIAS_ABOVE = 1.5
+
 # torchvision tries as often before it takes the central crop.
 _TRIES = 10
 
@@ -71,7 +76,7 @@ def decode_random_resized_crop(
 
     def apply(example: Example, drawn: Drawn) -> Example:
         part = decoder.crop(example, drawn["box"])
-        return example | {"image": resized(part, size, size)}
+        return example | {"image": resized(part, size, size, antialias_above=_CROP_ANTIALIAS_ABOVE)}
 
     return MapFunction(apply, Stage.ENCODED, draw, describe=describe_box)
 
@@ -107,21 +112,39 @@ def random_short_side(minimum: int, maximum: int) -> MapFunction:
     return MapFunction(apply, Stage.IMAGE, draw)
 
 
-def resized(image: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
-    """Bilinear resizing of uint8 [H, W, 3] to uint8, antialiased where it shrinks, as Pillow's."""
-    shape = tf.shape(image)
-    target = tf.stack([height, width])
-    shrinks = tf.cast(shape[:2], tf.float32) > _ANTIALIAS_ABOVE * tf.cast(target, tf.float32)
+def resized(
+    image: tf.Tensor,
+    height: int | tf.Tensor,
+    width: int | tf.Tensor,
+    *,
+    antialias_above: float = _ANTIALIAS_ABOVE,
+) -> tf.Tensor:
+    """Bilinear resizing of uint8 [H, W, 3] to uint8, antialiased where it shrinks, as Pillow's.
+
+    Args:
+        image: of any size.
+        height: of the result, in pixels.
+        width: likewise.
+        antialias_above: shrinking by a larger factor is antialiased.
+    """
+    size = tf.stack([height, width])
+    shrinks = tf.cast(tf.shape(image)[:2], tf.float32) > antialias_above * tf.cast(size, tf.float32)
     levels = tf.cond(
         tf.reduce_any(shrinks),
-        lambda: tf.image.resize(image, target, antialias=True),
-        lambda: tf.image.resize(image, target),
+        lambda: tf.image.resize(image, size, antialias=True),
+        lambda: tf.image.resize(image, size),
     )
-    # Adding a half and cutting rounds as `tf.round` does, in a third of the time: no level is
-    # below 0 or above 255, because the kernel has no negative weights.
-    result = tf.cast(levels + 0.5, tf.uint8)
+    # Rounds and narrows in one pass; `tf.round` and `tf.cast` take two, and twice the time.
+    rounded = tf.raw_ops.QuantizeV2(
+        input=levels,
+        min_range=0.0,
+        max_range=255.0,
+        T=tf.quint8,
+        mode="MIN_FIRST",
+        round_mode="HALF_AWAY_FROM_ZERO",
+    )
     static = [side if isinstance(side, int) else None for side in (height, width)]
-    return tf.ensure_shape(result, [*static, 3])
+    return tf.ensure_shape(tf.bitcast(rounded.output, tf.uint8), [*static, 3])
 
 
 def _with_short_side(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -105,7 +105,7 @@ DAMAGES = {
     flip_a_length: "record 0: corrupted",
     truncate: "the manifest says",
     delete: "missing",
-    swap: "SHA-256",
+    swap: "the manifest says",
     empty: "it has 0 bytes",
     add_one: "does not list it",
     damage_the_metadata: "the manifest says",

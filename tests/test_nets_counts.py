@@ -3,6 +3,7 @@
 import gc
 
 import keras
+import numpy as np
 import pytest
 
 import nets
@@ -151,6 +152,15 @@ def test_alexnet_starts_as_the_paper_says():
         assert kernel.std() == pytest.approx(0.01, rel=0.03)
         assert abs(kernel.mean()) < 4 * 0.01 / kernel.size**0.5
         assert (bias == (1 if name in ones else 0)).all()
+
+
+@pytest.mark.parametrize("name", ["resnet50_v1_5", "resnet50_v2", "densenet121", "googlenet"])
+def test_a_net_starts_near_the_loss_of_chance(name):
+    options = {"auxiliary": False} if name == "googlenet" else {}
+    model = nets.build(name, 10, 64, **options)
+    images = np.random.default_rng(0).normal(size=(8, 64, 64, 3)).astype("float32")
+    logits = np.asarray(model(images, training=True))
+    assert np.abs(logits - logits.mean(-1, keepdims=True)).max() < 3
 
 
 @pytest.mark.parametrize(

@@ -63,15 +63,15 @@ def test_lrn_survives_float16(rng):
     np.testing.assert_allclose(y.astype("float32"), expected, rtol=5e-3)
 
 
-@pytest.mark.parametrize(("groups", "strides"), [(2, 1), (8, 2)])
+@pytest.mark.parametrize(("groups", "strides"), [(2, 1), (8, 2), (16, 1)])
 def test_grouped_convolution_equals_keras(rng, groups, strides):
     x = tf.constant(normal(rng, 2, 9, 9, 16))
-    arguments = {"filters": 24, "kernel_size": 3, "strides": strides, "groups": groups}
+    arguments = {"filters": 32, "kernel_size": 3, "strides": strides, "groups": groups}
     ours = layers.GroupedConv2D(**arguments, padding="same", bias_initializer="ones")
     keras_own = keras.layers.Conv2D(**arguments, padding="same", bias_initializer="ones")
     ours.build(x.shape)
     keras_own.build(x.shape)
-    assert ours.kernel.shape == (3, 3, 16 // groups, 24)
+    assert ours.kernel.shape == (3, 3, 16 // groups, 32)
     keras_own.set_weights(ours.get_weights())
     results = []
     for layer in (ours, keras_own):
