@@ -13,6 +13,7 @@ Needs the `bench` extra.
 
 import concurrent.futures
 import dataclasses
+import itertools
 import os
 import resource
 import shutil
@@ -52,10 +53,10 @@ class BenchmarkConfig:
 def main() -> None:
     """Prints the table."""
     config = commandline.config_from_flags(BenchmarkConfig)
-    from data_prep import job, shards
+    from data_prep import sample, shards
 
-    source = job.open_or_generate(config.where, config.data_dir, print)
-    refs = source.refs[: config.images]
+    source = sample.open_or_generate(config.where, config.data_dir, print)
+    refs = _regular(source.refs, config.images)
     work = tempfile.mkdtemp(prefix="benchmark")
     try:
         build = shards.ShardJob(work, "benchmark", schema.ImageSettings(), source.classes.wnids)
@@ -66,6 +67,14 @@ def main() -> None:
     finally:
         shutil.rmtree(work)
     _report(rates, source, refs, config.threads)
+
+
+def _regular(refs: Sequence["ImageRef"], count: int) -> list["ImageRef"]:
+    """The first so many images that every contender can decode."""
+    from data_prep import jpeg_header
+
+    readable = (ref for ref in refs if (head := jpeg_header.read(ref.read())) and head.is_regular)
+    return list(itertools.islice(readable, count))
 
 
 def _ours(build: "ShardJob", refs: Sequence["ImageRef"], threads: int) -> Callable[[], None]:
@@ -97,7 +106,6 @@ def _peers(
 
     cv2.setNumThreads(1)
     settings = build.settings
-    regular = [ref for ref in refs if simplejpeg.is_jpeg(ref.read())]
 
     def opencv(ref: "ImageRef") -> None:
         pixels = cv2.imdecode(np.frombuffer(ref.read(), np.uint8), cv2.IMREAD_COLOR)
@@ -110,7 +118,7 @@ def _peers(
         pixels = simplejpeg.decode_jpeg(ref.read(), strict=False)
         simplejpeg.encode_jpeg(pixels, quality=settings.quality, colorsubsampling="420")
 
-    done = {ref: images.convert(ref.read(), settings).pixels for ref in regular}
+    done = {ref: images.convert(ref.read(), settings).pixels for ref in refs}
 
     def decode_encode_small(ref: "ImageRef") -> None:
         simplejpeg.decode_jpeg(ref.read(), strict=False)
@@ -122,7 +130,7 @@ def _peers(
     def loop(function: Callable[["ImageRef"], None]) -> Callable[[], None]:
         def run() -> None:
             with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-                for _ in pool.map(function, regular):
+                for _ in pool.map(function, refs):
                     pass
 
         return run

@@ -18,10 +18,18 @@ from data_prep.config import BuildConfig
 def main() -> None:
     """Builds what the flags describe."""
     config = commandline.config_from_flags(BuildConfig)
+    from data_prep import sample
+
+    source = sample.open_or_generate(config.where, config.data_dir, _say)
+    commandline.start_tensorflow()  # which takes seconds: a mistake in the source shows before
     from data_prep import job
 
-    job.build(config, say=lambda line: print(line, flush=True))
+    job.build(config, source, _say)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":
-    commandline.run(main, configs=[BuildConfig])
+    commandline.run(main, configs=[BuildConfig], tensorflow=False)

@@ -36,10 +36,13 @@ def main() -> int:
     config = commandline.config_from_flags(CheckConfig)
     from etils import epath
 
-    from data_prep import job, source_checks
+    from data_prep import sample
+
+    source = sample.open_or_generate(config.job.where, config.job.data_dir, print)
+    commandline.start_tensorflow()  # which takes seconds: a mistake in the source shows before
+    from data_prep import source_checks
     from data_prep.progress import Progress, duration
 
-    source = job.open_or_generate(config.job.where, config.job.data_dir, print)
     broken = 0
 
     def report(finding: source_checks.Finding) -> None:
@@ -70,4 +73,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    commandline.run(main, configs=[CheckConfig])
+    commandline.run(main, configs=[CheckConfig], tensorflow=False)

@@ -67,7 +67,7 @@ def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS
             define_flags(kind, flag_values)
             continue
         default: Any = field.default
-        common = {
+        common: dict[str, Any] = {
             "name": field.name,
             "default": list(default) if kind is tuple else default,
             "help": field.metadata["help"],

@@ -15,16 +15,14 @@ from etils import epath
 
 from data_prep import (
     engines,
-    layouts,
     parquet,
     plan,
-    sample,
     schema,
     source_checks,
     tfds_metadata,
 )
 from data_prep.commandline import UserError
-from data_prep.config import BuildConfig, SourceConfig, chosen_classes
+from data_prep.config import BuildConfig, chosen_classes
 from data_prep.dataset_stats import PixelSums
 from data_prep.progress import Progress, duration
 from data_prep.shards import Part, ShardJob, npz, write_atomically
@@ -68,17 +66,6 @@ class Build:
             "selection": self.selection,
             "shards": {task.split: task.count for task in self.tasks},
         }
-
-
-def open_or_generate(where: SourceConfig, data_dir: str, say: Say) -> Source:
-    """The source that the flags name; without --source the embedded sample, made where missing."""
-    path = where.source
-    if not path:
-        path = str(sample.ensure(data_dir, say))
-        say(f"no --source: taking the embedded sample, GENERATED images, no photographs: {path}")
-    source = layouts.open_source(path, where.layout)
-    say(f"source {path}: layout {source.layout}, by {source.why}; {len(source.refs):,} images")
-    return source
 
 
 def plan_build(config: BuildConfig, source: Source) -> Build:
@@ -136,11 +123,12 @@ def _plan(
     return Build(source, job, tuple(tasks), seed, selection)
 
 
-def build(config: BuildConfig, say: Say) -> epath.Path:
+def build(config: BuildConfig, source: Source, say: Say) -> epath.Path:
     """Builds, or continues, the data set that the flags describe.
 
     Args:
         config: the flags.
+        source: that they name.
         say: prints a line.
 
     Returns:
@@ -150,7 +138,6 @@ def build(config: BuildConfig, say: Say) -> epath.Path:
         UserError: the source is not as it should be, the directory holds something else, or too
             many images cannot be read.
     """
-    source = open_or_generate(config.where, config.data_dir, say)
     for finding in source_checks.contents(source):
         finding.say(say)
     what = plan_build(config, source)
@@ -301,7 +288,12 @@ def _found(manifest: schema.Manifest) -> dict[str, Any]:
 
 def _claim(what: Build, directory: epath.Path) -> None:
     """Makes the directory this job's own, or refuses where it is another's."""
-    what.job.work.mkdir(parents=True, exist_ok=True)
+    try:
+        what.job.work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make {directory}: {error.strerror}: take another --data_dir"
+        ) from None
     path = what.job.work / REQUEST_FILE
     if path.exists():
         _refuse_other(json.loads(path.read_text()), what, directory)

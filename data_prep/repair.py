@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from etils import epath
 
-from data_prep import engines, job, schema
+from data_prep import engines, job, sample, schema
 from data_prep.commandline import UserError
 from data_prep.config import SourceConfig
 from data_prep.verification import Fault
@@ -40,7 +40,7 @@ def repair(
             f"{directory / schema.STATISTICS_FILE} is at fault, which takes every image to mend: "
             f"delete {directory} and build it again"
         )
-    source = job.open_or_generate(where, str(directory.parents[2]), say)
+    source = sample.open_or_generate(where, str(directory.parents[2]), say)
     what = job.plan_again(manifest, directory, source)
     tasks = [task for task in what.tasks if what.job.file_name(task) in bad]
     what.job.work.mkdir(exist_ok=True)

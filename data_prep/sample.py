@@ -24,7 +24,10 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageDraw
 
-from data_prep.layouts import DEVKIT, TRAIN_TAR, VALIDATION_TAR
+from data_prep.commandline import UserError
+from data_prep.config import SourceConfig
+from data_prep.layouts import DEVKIT, TRAIN_TAR, VALIDATION_TAR, open_source
+from data_prep.sources import Source
 from data_prep.synsets import GROUND_TRUTH_FILE, META_FILE
 
 DIRECTORY = "generated_source"
@@ -40,16 +43,38 @@ _NOISE_LEVELS = 15  # standard deviations of 0 to 14 levels
 
 
 def ensure(data_dir: str, say: Callable[[str], None]) -> pathlib.Path:
-    """Makes the sample under `data_dir` where it is not yet there, and gives its directory."""
+    """Makes the sample under `data_dir` where it is not yet there, and gives its directory.
+
+    Raises:
+        UserError: `data_dir` is no local directory that can be written.
+    """
     directory = pathlib.Path(data_dir) / DIRECTORY
+    if "://" in data_dir:
+        raise UserError(f"--data_dir={data_dir} cannot hold the embedded sample: give a --source")
     if not directory.is_dir():
         say(f"generating the embedded sample in {directory}")
         unfinished = directory.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+        try:
+            unfinished.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot make {directory}: {error.strerror}: take another --data_dir"
+            ) from None
         generate(unfinished)
         unfinished.rename(directory)
     return directory
+
+
+def open_or_generate(where: SourceConfig, data_dir: str, say: Callable[[str], None]) -> Source:
+    """The source that the flags name; without --source the sample, made where it is missing."""
+    path = where.source
+    if not path:
+        path = str(ensure(data_dir, say))
+        say(f"no --source: taking the embedded sample, GENERATED images, no photographs: {path}")
+    source = open_source(path, where.layout)
+    say(f"source {path}: layout {source.layout}, by {source.why}; {len(source.refs):,} images")
+    return source
 
 
 def generate(

@@ -20,6 +20,7 @@ import tensorflow as tf
 from etils import epath
 
 from data_prep import images, schema
+from data_prep.commandline import UserError
 from data_prep.dataset_stats import PixelSums
 from data_prep.plan import ShardTask
 from data_prep.sources import ImageRef
@@ -116,13 +117,16 @@ class ShardJob:
         rejected: list[dict[str, str]] = []
         sums = PixelSums(self.mean_image_side)
         records = 0
-        with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
-            for chunk in chunks:
-                for record in chunk.records:
-                    writer.write(record)
-                records += len(chunk.records)
-                rejected += chunk.rejected
-                sums.merge(chunk.sums)
+        try:
+            with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+                for chunk in chunks:
+                    for record in chunk.records:
+                        writer.write(record)
+                    records += len(chunk.records)
+                    rejected += chunk.rejected
+                    sums.merge(chunk.sums)
+        except tf.errors.OpError as error:  # a full disk, or a bucket that refuses
+            raise UserError(f"cannot write {temporary}: {error.message}") from None
         size, sha256 = flush_and_hash(temporary)
         temporary.replace(epath.Path(self.directory) / file)
         part = Part(schema.Shard(file, records, size, sha256), tuple(rejected), sums)

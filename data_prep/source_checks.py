@@ -132,7 +132,8 @@ def official_files(directory: pathlib.Path, md5: bool) -> Iterator[Finding]:
         elif md5:
             yield _md5(path, expected)
         else:
-            yield Finding(OK, f"{name}: {found:,} bytes, as the official file")
+            same = "" if size is None else ", as the official file"
+            yield Finding(OK, f"{name}: {found:,} bytes{same}")
 
 
 def _md5(path: pathlib.Path, expected: str) -> Finding:

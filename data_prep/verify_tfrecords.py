@@ -32,11 +32,14 @@ class VerifyConfig:
 def main() -> int:
     """Prints every fault; the exit code says whether there are any left."""
     config = commandline.config_from_flags(VerifyConfig)
-    from data_prep import repair, schema, verification
-    from data_prep.progress import Progress
+    from data_prep import schema
 
     directory = schema.find_dataset(config.data_dir)
     manifest = schema.Manifest.load(directory)
+    commandline.start_tensorflow()  # which takes seconds: a missing data set shows before
+    from data_prep import repair, verification
+    from data_prep.progress import Progress
+
     workers = config.workers or len(os.sched_getaffinity(0))
     total = sum(manifest.num_records(split) for split in schema.SPLITS)
     progress = Progress(total, label="verifying")
@@ -59,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    commandline.run(main, configs=[VerifyConfig])
+    commandline.run(main, configs=[VerifyConfig], tensorflow=False)

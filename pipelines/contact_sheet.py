@@ -45,9 +45,10 @@ class Column:
 
 def columns_of(source: Source, config: PipelineConfig, count: int) -> list[Column]:
     """The first `count` training images of a run, as stored and after each map function."""
-    records = input_pipeline.training_records(source, config, epochs=1).take(count).batch(count)
-    serialized, epoch, index = next(iter(records))
-    seeds = draws.example_seeds(config.seed, epoch, index)
+    # As a batch of so many images, because a chunk divides a batch; the order is the same.
+    few = dataclasses.replace(config, train_batch_size=count)
+    serialized, epoch, first = next(iter(input_pipeline.training_records(source, few, chunk=count)))
+    seeds = draws.example_seeds(config.seed, epoch, first + tf.range(count, dtype=tf.int64))
     given = source.given()
     host = host_chain(config.train_map, "train_map", **given)
     device = device_chain(config.train_device_map, "train_device_map", **given)

@@ -36,6 +36,9 @@ from pipelines.reader import Source
 
 Batch = dict[str, Any]
 
+# From the epoch, int64 [], and indices in it, int64 [k], to what a batch says about its examples.
+Locate = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+
 # Examples that one call of the host chain makes, at most: enough that parsing, drawing and calling
 # cost little for each, few enough that the calls in flight, one a core, stay small.
 _MAX_CHUNK = 128
@@ -75,43 +78,56 @@ def train(
             f"--train_device_map mixes examples in pairs, which a batch of {batch_size} on each "
             "replica would tear apart: choose an even --train_batch_size for each replica"
         )
-    ordered = training_records(source, config, start=start, epochs=epochs, host=host, hosts=hosts)
+    chunks = training_records(
+        source,
+        config,
+        chunk=_chunk(batch_size),
+        start=start,
+        epochs=epochs,
+        host=host,
+        hosts=hosts,
+    )
 
-    def locate(record: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+    def locate(epoch: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """Where chunks of the host's own order stand in the global one."""
         within = index // host_batch * config.train_batch_size + host * host_batch
         within += index % host_batch
         frozen = tf.zeros_like(epoch) if config.overfit_batches else epoch
         return {
-            "record": record,
             "seed": draws.example_seeds(config.seed, frozen, within),
             "position": epoch * (steps * config.train_batch_size) + within,
         }
 
-    return maker.batches(ordered, locate, batch_size)
+    return maker.batches(chunks, locate, batch_size)
 
 
 def training_records(
     source: Source,
     config: PipelineConfig,
     *,
+    chunk: int,
     start: int = 0,
     epochs: int | None = None,
     host: int = 0,
     hosts: int = 1,
 ) -> tf.data.Dataset:
-    """What `train` makes batches of, in order; for the arguments see there.
+    """What `train` makes batches of, in order; for most arguments see there.
+
+    Args:
+        chunk: records in a chunk; it divides the host's part of a global batch.
 
     Returns:
-        Elements (serialized record string [], epoch int64 [], index in the host's epoch int64 []).
+        Elements (serialized records string [chunk], epoch int64 [], index in the host's epoch of
+        the chunk's first record int64 []).
     """
     steps = steps_per_epoch(source, config, hosts=hosts)
     host_batch = config.train_batch_size // hosts
     length = steps * host_batch
     if config.data == SYNTHETIC:
         stop = np.iinfo(np.int64).max if epochs is None else epochs * length
-        numbers = tf.data.Dataset.range(start * host_batch, stop)
-        return numbers.map(lambda number: ("", number // length, number % length))
+        numbers = tf.data.Dataset.range(start * host_batch, stop, chunk)
+        nothing = tf.fill([chunk], "")
+        return numbers.map(lambda number: (nothing, number // length, number % length))
     order = Order(
         counts=tuple(shard.records for shard in source.split(schema.TRAIN)),
         length=length,
@@ -123,6 +139,7 @@ def training_records(
     )
     return order.records(
         source.shard_opener(schema.TRAIN),
+        chunk=chunk,
         epochs=-1 if epochs is None else epochs,
         start_epoch=start // steps,
         start_index=start % steps * host_batch,
@@ -138,11 +155,13 @@ def file_names(source: Source, config: PipelineConfig, step: int) -> list[str]:
         step: global batches before the one asked for.
     """
     count = config.train_batch_size
+    records, epoch, first = next(iter(training_records(source, config, chunk=count, start=step)))
     names = []
-    for record, epoch, index in training_records(source, config, start=step).take(count):
-        example = tf.train.Example.FromString(record.numpy())
-        stored = example.features.feature[schema.FILE_NAME].bytes_list.value
-        position = f"image {int(index)} of epoch {int(epoch)}"
+    for index, record in enumerate(records.numpy(), int(first)):
+        stored = (
+            tf.train.Example.FromString(record).features.feature[schema.FILE_NAME].bytes_list.value
+        )
+        position = f"image {index} of epoch {int(epoch)}"
         names.append(stored[0].decode() if stored else position)
     return names
 
@@ -178,18 +197,19 @@ def evaluate(
         records = records.apply(tf.data.experimental.assert_cardinality(count))
         padding = records.take(1).repeat(full - count)
         records = records.concatenate(padding)
+    chunk = _chunk(batch_size)
     epochs = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat()
-    ordered = tf.data.Dataset.zip((records, epochs, tf.data.Dataset.range(full)))
+    indices = tf.data.Dataset.range(0, full, chunk)
+    chunks = tf.data.Dataset.zip((records.batch(chunk, drop_remainder=True), epochs, indices))
 
-    def locate(record: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+    def locate(epoch: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
-            "record": record,
             "seed": draws.example_seeds(config.seed, epoch, index),
             "position": index,
             "weight": tf.cast(index < count, tf.float32),
         }
 
-    return maker.batches(ordered, locate, batch_size)
+    return maker.batches(chunks, locate, batch_size)
 
 
 def device_map(source: Source, config: PipelineConfig, training: bool) -> Callable[[Batch], Batch]:
@@ -244,6 +264,11 @@ def image_size(config: PipelineConfig, *, training: bool = True) -> tuple[int, i
     return height, width
 
 
+def _chunk(batch_size: int) -> int:
+    """The largest possible chunk that divides a batch."""
+    return max(size for size in range(1, _MAX_CHUNK + 1) if batch_size % size == 0)
+
+
 class _BatchMaker:
     """Turns records in order into batches."""
 
@@ -261,17 +286,17 @@ class _BatchMaker:
 
     def batches(
         self,
-        ordered: tf.data.Dataset,
-        locate: Callable[..., dict[str, tf.Tensor]],
+        chunks: tf.data.Dataset,
+        locate: Locate,
         batch_size: int,
     ) -> tf.data.Dataset:
-        """Batches of `batch_size` from elements (record, epoch, index)."""
-        chunk = max(k for k in range(1, _MAX_CHUNK + 1) if batch_size % k == 0)
+        """Batches of `batch_size` from chunks (records, epoch, first index)."""
+        chunk = _chunk(batch_size)
         make = self._synthetic(chunk) if self._config.data == SYNTHETIC else self._decode
 
-        def make_chunk(*ordered: tf.Tensor) -> Batch:
-            located = locate(*ordered)
-            batch = make(located.pop("record"), located["seed"]) | located
+        def make_chunk(records: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor) -> Batch:
+            located = locate(epoch, first + tf.range(chunk, dtype=tf.int64))
+            batch = make(records, located["seed"]) | located
             return batch | {"drawn": self._device.draw(batch, batch["seed"])}
 
         def join(batch: Batch) -> Batch:
@@ -280,7 +305,7 @@ class _BatchMaker:
             )
 
         # Without AutoGraph, which makes tracing many times slower and has nothing to convert.
-        made = ordered.batch(chunk, drop_remainder=True).map(
+        made = chunks.map(
             tf.autograph.experimental.do_not_convert(make_chunk),
             num_parallel_calls=self._config.map_threads or len(os.sched_getaffinity(0)),
         )

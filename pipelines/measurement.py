@@ -23,14 +23,14 @@ _SAMPLE = 512
 
 ADVICE = {
     "read": "--cache=memory or --cache=DIR on a fast disk; fewer and larger shards",
-    "parse": "nothing: it costs this little only beside a fast decoder; more cores",
+    "parse": "more cores: a batch of records is parsed at once already",
     "decode": (
         "more cores; smaller stored images (build_tfrecords.py --size), or raw pixels "
         "(--encoding=raw); decode_random_crop instead of decode_random_resized_crop"
     ),
     "augment": "fewer host functions: random_flip and pca_lighting can move to --train_device_map",
     "batch": "a batch per replica that 128 or another large number up to it divides",
-    "copy to device": "nothing: images already travel as uint8; a faster bus",
+    "copy to device": "more host memory bandwidth: images travel as uint8 already",
 }
 
 
@@ -44,7 +44,7 @@ class Stage:
 
 def print_stages(source: Source, config: PipelineConfig, rounds: int, seconds: float) -> None:
     """Measures and prints every stage, all together, the bound, and the verdict."""
-    threads = config.map_threads or len(os.sched_getaffinity(0))
+    threads = threads_of(config)
     print(f"{source.directory}: {source.record_bytes(schema.TRAIN) / 1024:.1f} KiB a record")
     print(
         f"--train_map={config.train_map}, batches of {config.train_batch_size}, {threads} threads"
@@ -53,13 +53,13 @@ def print_stages(source: Source, config: PipelineConfig, rounds: int, seconds: f
     rates = measured(stages, rounds, seconds)
     medians = {name: statistics.median(values) for name, values in rates.items()}
     alone = {name: medians[name] for name in ADVICE if name in medians}
-    if "decode and augment" in medians:
-        # What the other host functions add to decoding, which alone gives them their input.
-        extra = 1 / medians["decode and augment"] - 1 / medians["decode"]
-        alone["augment"] = 1 / max(extra, 1e-9)
+    # What the other host functions add to decoding, which alone gives them their input.
+    extra = 1 / medians["decode and augment"] - 1 / medians["decode"]
+    if extra > 0:
+        alone["augment"] = 1 / extra
     print(f"\n{'alone':24}{'images/s':>10}{'us an image':>14}")
     for name in ADVICE:
-        if name in alone and alone[name] < 1e8:
+        if name in alone:
             print(f"{name:24}{alone[name]:>10,.0f}{1e6 / alone[name]:>14.1f}")
     together = medians["together"]
     low, high = min(rates["together"]), max(rates["together"])
@@ -123,61 +123,57 @@ def measured(stages: Sequence[Stage], rounds: int, seconds: float) -> dict[str, 
 
 def stages_of(source: Source, config: PipelineConfig) -> list[Stage]:
     """Every stage of training, each with its input in memory, and all of them together."""
-    host = host_chain(config.train_map, "train_map", **source.given())
     batch = config.train_batch_size
-    records, epoch, index = next(
-        iter(input_pipeline.training_records(source, config).batch(_SAMPLE))
-    )
-    parsed = source.parse(records)
-    drawn = host.draw(parsed, draws.example_seeds(config.seed, epoch, index))
-    threads = config.map_threads or len(os.sched_getaffinity(0))
-
-    def mapped(inputs: Any, function: Callable[..., tf.Tensor]) -> tf.data.Dataset:
-        """The function over chunks of the inputs, as many at once as in training."""
-        chunks = tf.data.Dataset.from_tensor_slices(inputs).batch(128, drop_remainder=True)
-        return chunks.repeat().map(
-            tf.autograph.experimental.do_not_convert(function), num_parallel_calls=threads
-        )
-
-    def parse(serialized: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        example = source.parse(serialized)
-        chosen = host.draw(example, seeds)
-        return tf.add_n([tf.reduce_sum(tf.cast(v, tf.float32)) for v in tf.nest.flatten(chosen)])
-
-    def run(functions: Chain) -> Callable[..., tf.Tensor]:
-        """One level of each image: nothing is put into a batch."""
-
-        def one(single: tuple[Any, Any]) -> tf.Tensor:
-            return tf.cast(functions.apply(*single)["image"][0, 0, 0], tf.int32)
-
-        return lambda example, chosen: tf.map_fn(
-            one, (example, chosen), fn_output_signature=tf.int32
-        )
-
+    host = host_chain(config.train_map, "train_map", **source.given())
     decode = Chain(host.calls[:1], host.functions[:1])
-    seeds = draws.example_seeds(config.seed, epoch, index)
-    size = input_pipeline.image_size(config)
-    pixels = tf.zeros([128, *size, 3], tf.uint8)
+    chunks = input_pipeline.training_records(source, config, chunk=batch)
+    records = tf.concat([part for part, _, _ in chunks.take(-(-_SAMPLE // batch))], axis=0)
+    index = tf.range(len(records), dtype=tf.int64)
+    seeds = draws.example_seeds(config.seed, tf.constant(0, tf.int64), index)
+    parsed = source.parse(records)
+    drawn = host.draw(parsed, seeds)
+    pixels = tf.zeros([batch, *input_pipeline.image_size(config), 3], tf.uint8)
+    threads = threads_of(config)
+
+    def mapped(inputs: Any, function: Callable[..., Any]) -> tf.data.Dataset:
+        """The function over batches of the inputs, as many at once as in training."""
+        slices = tf.data.Dataset.from_tensor_slices(inputs).batch(batch).repeat()
+        function = tf.autograph.experimental.do_not_convert(function)
+        return slices.map(function, num_parallel_calls=threads)
+
+    def parse(serialized: tf.Tensor, seeds: tf.Tensor) -> Any:
+        example = source.parse(serialized)
+        return example, host.draw(example, seeds)
+
     datasets = {
-        "read": input_pipeline.training_records(source, config).map(lambda r, e, i: r).batch(128),
+        "read": chunks,
         "parse": mapped((records, seeds), parse),
-        "decode": mapped((parsed, drawn[:1]), run(decode)),
-        "batch": tf.data.Dataset.from_tensors(pixels)
-        .repeat()
-        .map(lambda images: tf.map_fn(lambda image: image, images), num_parallel_calls=threads),
+        "decode": mapped((parsed, drawn[:1]), _first_levels(decode)),
+        "decode and augment": mapped((parsed, drawn), _first_levels(host)),
+        "batch": mapped(pixels, lambda images: tf.map_fn(tf.identity, images)),
+        "together": input_pipeline.train(source, config, batch_size=batch),
     }
-    if len(host.functions) > 1:
-        datasets["decode and augment"] = mapped((parsed, drawn), run(host))
-    stages = [_of_dataset(name, dataset, 128) for name, dataset in datasets.items()]
-    stages.append(
-        _of_dataset("together", input_pipeline.train(source, config, batch_size=batch), batch)
-    )
+    stages = [_of_dataset(name, dataset, batch) for name, dataset in datasets.items()]
     if tf.config.list_physical_devices("GPU"):
         stages.append(Stage("copy to device", lambda: _copier(pixels)))
     if not _why_no_bound(source):
         files = [bytes(image) for image in parsed["image"].numpy()]
         stages.append(Stage("bound", lambda: _bare_decoder(files, threads)))
     return stages
+
+
+def threads_of(config: PipelineConfig) -> int:
+    """How many calls of the host chain run at once."""
+    return config.map_threads or len(os.sched_getaffinity(0))
+
+
+def _first_levels(chain: Chain) -> Callable[..., tf.Tensor]:
+    """Runs the chain over examples and keeps one level of each, so that no batch is made."""
+
+    def one(single: tuple[Any, Any]) -> tf.Tensor:
+        return chain.apply(*single)["image"][0, 0, 0]
+
+    return lambda examples, drawn: tf.map_fn(one, (examples, drawn), fn_output_signature=tf.uint8)
 
 
 def _of_dataset(name: str, dataset: tf.data.Dataset, images: int) -> Stage:

@@ -46,24 +46,27 @@ class Order:
         self,
         open_shard: Callable[[tf.Tensor], tf.data.Dataset],
         *,
+        chunk: int,
         epochs: int,
         start_epoch: int = 0,
         start_index: int = 0,
     ) -> tf.data.Dataset:
-        """The records of all epochs, from a position on.
+        """The records of all epochs, from a position on, in chunks.
 
         Args:
             open_shard: from a shard's number (int64 []) to its records, string [].
+            chunk: records in a chunk; it divides an epoch's length and `start_index`.
             epochs: where to end; -1: never.
             start_epoch: the first epoch to deliver.
             start_index: the first position in it.
 
         Returns:
-            Elements (record string [], epoch int64 [], index in the epoch int64 []).
+            Elements (records string [chunk], epoch int64 [], index in the epoch of the chunk's
+            first record int64 []).
         """
         everything = np.ones(len(self.counts), bool)
 
-        def epoch_records(epoch: tf.Tensor, needed: np.ndarray) -> tf.data.Dataset:
+        def chunks(epoch: tf.Tensor, needed: np.ndarray, start: int) -> tf.data.Dataset:
             def open_if_needed(shard: tf.Tensor) -> tf.data.Dataset:
                 wanted = tf.gather(tf.constant(needed), shard)
                 count = tf.gather(tf.constant(self.counts, tf.int64), shard)
@@ -74,22 +77,22 @@ class Order:
                 return opened.flat_map(open_shard).concatenate(skipped)
 
             opener = open_shard if needed.all() else open_if_needed
-            # Zipping costs nothing; a map that returned all three, 40 us a record.
+            # Zipped by chunk: for each record it costs 10 us, and a map that returns all three 40.
+            records = self._arranged(epoch, opener).skip(start).batch(chunk, drop_remainder=True)
             everywhere = tf.data.Dataset.from_tensors(epoch).repeat()
-            indices = tf.data.Dataset.range(self.length)
-            return tf.data.Dataset.zip((self._arranged(epoch, opener), everywhere, indices))
+            indices = tf.data.Dataset.range(start, self.length, chunk)
+            return tf.data.Dataset.zip((records, everywhere, indices))
 
         def whole_epochs(start: int) -> tf.data.Dataset:
             stop = epochs if epochs >= 0 else np.iinfo(np.int64).max
             return tf.data.Dataset.range(start, stop).flat_map(
-                lambda epoch: epoch_records(epoch, everything)
+                lambda epoch: chunks(epoch, everything, 0)
             )
 
         if not start_index:
             return whole_epochs(start_epoch)
-        first = epoch_records(
-            tf.constant(start_epoch, tf.int64), self._unfinished(start_epoch, start_index)
-        ).skip(start_index)
+        needed = self._unfinished(start_epoch, start_index)
+        first = chunks(tf.constant(start_epoch, tf.int64), needed, start_index)
         return first.concatenate(whole_epochs(start_epoch + 1))
 
     def numbers(self, epoch: int) -> np.ndarray:

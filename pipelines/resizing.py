@@ -72,11 +72,14 @@ def decode_random_resized_crop(
         left = draws.below(place[..., 1], width - wide + 1)
         drawn = tf.stack([top, left, tall, wide], axis=-1)
         found = tf.reduce_any(fits, axis=-1, keepdims=True)
-        return {"box": tf.where(found, drawn, _largest_center(height, width, ratio))}
+        box = tf.where(found, drawn, _largest_center(height, width, ratio))
+        # Decided here, for all examples at once, because each small operation in `apply` costs.
+        longer = tf.reduce_max(box[..., 2:], axis=-1)
+        return {"box": box, "antialias": longer > int(size * _CROP_ANTIALIAS_ABOVE)}
 
     def apply(example: Example, drawn: Drawn) -> Example:
         part = decoder.crop(example, drawn["box"])
-        return example | {"image": resized(part, size, size, antialias_above=_CROP_ANTIALIAS_ABOVE)}
+        return example | {"image": resized(part, size, size, drawn["antialias"])}
 
     return MapFunction(apply, Stage.ENCODED, draw, describe=describe_box)
 
@@ -113,24 +116,15 @@ def random_short_side(minimum: int, maximum: int) -> MapFunction:
 
 
 def resized(
-    image: tf.Tensor,
-    height: int | tf.Tensor,
-    width: int | tf.Tensor,
-    *,
-    antialias_above: float = _ANTIALIAS_ABOVE,
+    image: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor, antialias: tf.Tensor
 ) -> tf.Tensor:
-    """Bilinear resizing of uint8 [H, W, 3] to uint8, antialiased where it shrinks, as Pillow's.
+    """Bilinear resizing of uint8 [H, W, 3] to uint8 [height, width, 3], as Pillow's if antialiased.
 
-    Args:
-        image: of any size.
-        height: of the result, in pixels.
-        width: likewise.
-        antialias_above: shrinking by a larger factor is antialiased.
+    Where it enlarges, both kernels are the same.
     """
     size = tf.stack([height, width])
-    shrinks = tf.cast(tf.shape(image)[:2], tf.float32) > antialias_above * tf.cast(size, tf.float32)
     levels = tf.cond(
-        tf.reduce_any(shrinks),
+        antialias,
         lambda: tf.image.resize(image, size, antialias=True),
         lambda: tf.image.resize(image, size),
     )
@@ -150,8 +144,9 @@ def resized(
 def _with_short_side(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     height, width = tf.unstack(tf.shape(image)[:2])
     short = tf.minimum(height, width)
+    antialias = tf.cast(short, tf.float32) > _ANTIALIAS_ABOVE * tf.cast(size, tf.float32)
     # Integers, so that 500x375 becomes what torchvision makes of it.
-    return resized(image, size * height // short, size * width // short)
+    return resized(image, size * height // short, size * width // short, antialias)
 
 
 def _largest_center(height: tf.Tensor, width: tf.Tensor, ratio: tuple[float, float]) -> tf.Tensor:

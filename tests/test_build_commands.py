@@ -182,6 +182,13 @@ def test_mistakes_end_in_one_line(photographs, dataset, tmp_path):
     assert f"{layouts.DEVKIT}.tar.gz" in line
 
 
+def test_the_benchmark_prints_every_contender(photographs):
+    pytest.importorskip("cv2", reason="the bench extra is not installed")
+    said = succeed("benchmark", f"--source={photographs}", "--images=20", "--rounds=1")
+    for words in ("20 photographs", "ours", "opencv", ">= 1.2", ">= 0.7", "core-minutes"):
+        assert words in said, said
+
+
 @pytest.mark.parametrize("command", ["build_tfrecords", "check_source", "verify_tfrecords"])
 def test_help_answers_at_once(command):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -28,7 +28,9 @@ def config(source: pathlib.Path, data_dir: pathlib.Path, **flags) -> BuildConfig
 
 
 def built(source: pathlib.Path, data_dir: pathlib.Path, **flags) -> pathlib.Path:
-    return pathlib.Path(job.build(config(source, data_dir, **flags), lambda line: None))
+    return pathlib.Path(
+        job.build(config(source, data_dir, **flags), layouts.open_source(str(source)), print)
+    )
 
 
 def records(directory: pathlib.Path) -> list[dict]:
@@ -218,7 +220,7 @@ def test_finished_shards_are_not_built_again(source, tmp_path, monkeypatch):
 def test_a_finished_data_set_is_left_alone(dataset, source):
     before = {path: path.stat().st_mtime_ns for path in dataset.iterdir()}
     said: list[str] = []
-    job.build(config(source, dataset.parents[2]), said.append)
+    job.build(config(source, dataset.parents[2]), layouts.open_source(str(source)), said.append)
     assert any("already built" in line for line in said)
     assert {path: path.stat().st_mtime_ns for path in dataset.iterdir()} == before
 
@@ -376,6 +378,20 @@ def test_without_room_it_stops_before_the_work(source, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10, 9, 1))
     with pytest.raises(UserError, match="make room"):
         built(source, tmp_path)
+
+
+def test_a_directory_that_cannot_be_written_is_named(source, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot make .*file.*: Not a directory"):
+        built(source, tmp_path / "file")
+
+    class FullDisk(tf.io.TFRecordWriter):
+        def write(self, record):
+            raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.io, "TFRecordWriter", FullDisk)
+    with pytest.raises(UserError, match=r"cannot write .*\.tmp: No space left on device"):
+        built(source, tmp_path / "data")
 
 
 def test_a_request_is_readable(source, tmp_path, monkeypatch):

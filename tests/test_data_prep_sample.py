@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from data_prep import layouts, sample, source_checks
+from data_prep.commandline import UserError
 from data_prep.jpeg_header import read as read_header
 
 
@@ -53,6 +54,14 @@ def test_an_unfinished_one_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(sample, "generate", lambda directory: (directory / "x").touch())
     directory = sample.ensure(str(tmp_path), print)
     assert [path.name for path in directory.iterdir()] == ["x"]
+
+
+def test_where_it_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot make"):
+        sample.ensure(str(tmp_path / "file"), print)
+    with pytest.raises(UserError, match="give a --source"):
+        sample.ensure("gs://bucket/data", print)
 
 
 def test_sizes_are_like_photographs(source):

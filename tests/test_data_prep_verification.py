@@ -24,7 +24,7 @@ def whole(source, tmp_path_factory) -> pathlib.Path:
         size=32,
         train_shards=4,
     )
-    return pathlib.Path(job.build(config, lambda line: None))
+    return pathlib.Path(job.build(config, layouts.open_source(str(source)), print))
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_a_repaired_source_of_rejected_images(tmp_path):
     source = small_sources.tars(tmp_path / "images", train)
     where = SourceConfig(source=str(source))
     config = BuildConfig(where=where, data_dir=str(tmp_path), size=32, max_rejected=0.1)
-    directory = pathlib.Path(job.build(config, lambda line: None))
+    directory = pathlib.Path(job.build(config, layouts.open_source(str(source)), print))
     expected = contents(directory)
     delete_all = list(directory.glob("*.tfrecord-*"))
     for path in delete_all:

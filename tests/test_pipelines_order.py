@@ -38,9 +38,14 @@ class Shards:
         return opened.map(lambda shard: tf.py_function(note, [shard], tf.int64)).flat_map(read)
 
 
-def delivered(order: Order, **arguments) -> list[tuple[int, int, int]]:
-    dataset = order.records(arguments.pop("shards", Shards()), **arguments)
-    return [(int(record), int(epoch), int(index)) for record, epoch, index in dataset]
+def delivered(order: Order, *, chunk: int = 1, **arguments) -> list[tuple[int, int, int]]:
+    """(record, epoch, index in the epoch) one by one."""
+    chunks = order.records(arguments.pop("shards", Shards()), chunk=chunk, **arguments)
+    return [
+        (int(record), int(epoch), int(first) + place)
+        for records, epoch, first in chunks
+        for place, record in enumerate(records.numpy())
+    ]
 
 
 def test_records_come_in_the_order_of_numbers():
@@ -49,6 +54,11 @@ def test_records_come_in_the_order_of_numbers():
         part = ours[80 * epoch : 80 * (epoch + 1)]
         assert [record for record, _, _ in part] == order().numbers(epoch).tolist()
         assert [(e, i) for _, e, i in part] == [(epoch, index) for index in range(80)]
+
+
+def test_chunks_hold_the_records_in_order():
+    single = delivered(order(), epochs=2, start_index=20)
+    assert delivered(order(), chunk=20, epochs=2, start_index=20) == single
 
 
 def test_an_epoch_is_a_permutation_and_its_remainder_is_dropped():
