@@ -10,6 +10,7 @@ colour, the eigenvalues by 0.2, 4 and 4 % (their square roots scale AlexNet's co
 """
 
 import dataclasses
+import threading
 from collections import Counter
 from typing import Any
 
@@ -53,14 +54,13 @@ class PixelSums:
     def __post_init__(self) -> None:
         self.image_sum = np.zeros((self.side, self.side, 3), np.int64)
         self._recent = np.zeros((self.side, self.side, _CHANNELS), np.uint16)
-        self._levels = np.empty(0, np.float32)  # fresh memory for each image costs page faults
 
     def add(self, image: np.ndarray, label: int) -> None:
         """Adds one image, uint8 [h, w, 4] with the fourth byte 255 (h and w at least `side`)."""
         height, width, _ = image.shape
         self.images += 1
         self.pixels += height * width
-        products = self._products(image)
+        products = _products(image)
         self.sums += products[:3, 3] // _OPAQUE
         self.products += products[:3, :3]
         if self.side:
@@ -70,20 +70,6 @@ class PixelSums:
                 self._settle()
         self.labels[label] += 1
         self.sizes[height, width] += 1
-
-    def _products(self, image: np.ndarray) -> np.ndarray:
-        """int64 [4, 4], the sums of products of the centred levels of a uint8 [h, w, 4] image."""
-        centred = np.bitwise_xor(image.reshape(-1), np.uint8(_CENTRE)).view(np.int8)
-        size = -(-centred.size // (_ROWS * _COLUMNS)) * _ROWS * _COLUMNS
-        if self._levels.size < size:
-            self._levels = np.empty(size, np.float32)
-        levels = self._levels[:size]
-        levels[: centred.size] = centred
-        levels[centred.size :] = 0
-        rows = levels.reshape(-1, _ROWS, _COLUMNS)
-        products = np.matmul(rows.transpose(0, 2, 1), rows).sum(axis=0, dtype=np.float64)
-        halves = products[:_CHANNELS, :_CHANNELS] + products[_CHANNELS:, _CHANNELS:]
-        return halves.astype(np.int64)
 
     def _settle(self) -> None:
         """Moves what 16 bits hold of the mean image to 64."""
@@ -146,3 +132,27 @@ class PixelSums:
         result.labels = Counter({int(label): int(count) for label, count in arrays["labels"]})
         result.sizes = Counter({(int(h), int(w)): int(count) for h, w, count in arrays["sizes"]})
         return result
+
+
+def _products(image: np.ndarray) -> np.ndarray:
+    """int64 [4, 4], the sums of products of the centred levels of a uint8 [h, w, 4] image."""
+    centred = np.bitwise_xor(image.reshape(-1), np.uint8(_CENTRE)).view(np.int8)
+    size = -(-centred.size // (_ROWS * _COLUMNS)) * _ROWS * _COLUMNS
+    levels = _scratch(size)
+    levels[: centred.size] = centred
+    levels[centred.size :] = 0
+    rows = levels.reshape(-1, _ROWS, _COLUMNS)
+    products = np.matmul(rows.transpose(0, 2, 1), rows).sum(axis=0, dtype=np.float64)
+    halves = products[:_CHANNELS, :_CHANNELS] + products[_CHANNELS:, _CHANNELS:]
+    return halves.astype(np.int64)
+
+
+_thread = threading.local()
+
+
+def _scratch(size: int) -> np.ndarray:
+    """A float32 buffer of this thread: fresh memory for each image costs page faults."""
+    buffer: np.ndarray | None = getattr(_thread, "buffer", None)
+    if buffer is None or buffer.size < size:
+        buffer = _thread.buffer = np.empty(size, np.float32)
+    return buffer[:size]

@@ -150,7 +150,9 @@ def stages_of(source: Source, config: PipelineConfig) -> list[Stage]:
         "parse": mapped((records, seeds), parse),
         "decode": mapped((parsed, drawn[:1]), _first_levels(decode)),
         "decode and augment": mapped((parsed, drawn), _first_levels(host)),
-        "batch": mapped(pixels, lambda images: tf.map_fn(tf.identity, images)),
+        "batch": tf.data.Dataset.from_tensors(pixels)
+        .repeat()
+        .map(lambda images: tf.map_fn(tf.identity, images), num_parallel_calls=threads),
         "together": input_pipeline.train(source, config, batch_size=batch),
     }
     stages = [_of_dataset(name, dataset, batch) for name, dataset in datasets.items()]

@@ -89,7 +89,8 @@ def dali(directory: str, task: str, batch_size: int, threads: int) -> Iterator[A
     from nvidia.dali import fn, pipeline_def, tfrecord, types
 
     shards = _shards(directory)
-    indices = [_write_dali_index(shard) for shard in shards]
+    index_directory = tempfile.TemporaryDirectory()
+    indices = [_write_dali_index(shard, index_directory.name) for shard in shards]
 
     @pipeline_def(batch_size=batch_size, num_threads=threads, device_id=None, seed=1)
     def pipeline() -> Any:
@@ -231,12 +232,13 @@ def _batches(files: list[bytes], size: int) -> Iterator[list[bytes]]:
         yield list(itertools.islice(endless, size))
 
 
-def _write_dali_index(shard: str) -> str:
+def _write_dali_index(shard: str, directory: str) -> str:
     """DALI wants a file with each record's position and size."""
-    with tempfile.NamedTemporaryFile("w", suffix=".idx", delete=False) as index:
+    path = os.path.join(directory, os.path.basename(shard))
+    with open(path, "w") as index:
         for position, record in _records(shard):
             index.write(f"{position} {len(record) + 16}\n")
-    return index.name
+    return path
 
 
 if __name__ == "__main__":
