@@ -10,8 +10,9 @@ whatever libjpeg warns about. All else goes through Pillow: CMYK (inverted by Ad
 GIF, BMP or WebP under any name, 16-bit PNG, transparency, files that libjpeg complains about.
 
 Two short cuts of libjpeg are not taken. Decoding scaled by DCT (1/2, 1/4, 1/8) is no area average
-(2 levels off), and would save 3 % of the time on ILSVRC's photographs. The fast DCT saves as much
-and moves every pixel by a level, red and blue to one side.
+(2 levels off), and would save 3 % of the time on ILSVRC's photographs. Decoding by the fast DCT
+saves as much and moves every pixel by a level, red and blue to one side. To encode below quality 96
+libjpeg-turbo always takes it, which costs 0.04 levels beside JPEG's own 2.7 and no shift.
 """
 
 import dataclasses
