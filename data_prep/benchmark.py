@@ -14,7 +14,6 @@ Needs the `bench` extra.
 import concurrent.futures
 import dataclasses
 import itertools
-import os
 import resource
 import shutil
 import statistics
@@ -22,9 +21,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
-
-# One thread of BLAS for each of ours; it is read when numpy is first imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from data_prep import commandline, schema
 from data_prep.commandline import UserError, flag

@@ -6,11 +6,6 @@ The same command continues an interrupted job. Without --source it takes the emb
 which is generated.
 """
 
-import os
-
-# One thread of BLAS for each of ours; it is read when numpy is first imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 from data_prep import commandline
 from data_prep.config import BuildConfig
 

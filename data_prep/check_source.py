@@ -9,11 +9,7 @@ is merely a part of ILSVRC can be used.
 """
 
 import dataclasses
-import os
 import pathlib
-
-# One thread of BLAS for each of ours; it is read when numpy is first imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from data_prep import commandline
 from data_prep.commandline import flag

@@ -10,21 +10,16 @@ colour, the eigenvalues by 0.2, 4 and 4 % (their square roots scale AlexNet's co
 """
 
 import dataclasses
-import threading
 from collections import Counter
 from typing import Any
 
+import numba
 import numpy as np
 
 from data_prep.schema import Statistics
 
-_CENTRE = 128
-_OPAQUE = 255 - _CENTRE  # every pixel's fourth byte, centred
-# A product of two centred levels is at most 2^14, so 2^10 of them add up exactly in float32.
-_ROWS = 1024
-_CHANNELS = 4
-_COLUMNS = 2 * _CHANNELS  # two pixels a row: one is too narrow for BLAS, four waste work
-_IMAGES_IN_16_BITS = 257
+# 32768 * 255 * 255 < 2^31: so many products add up in 32 bits, which fill the vector lanes.
+_BLOCK = 32768
 
 
 @dataclasses.dataclass
@@ -35,7 +30,7 @@ class PixelSums:
         side: of the mean image in pixels, or 0 for none.
         images: how many images were added.
         pixels: how many pixels they have.
-        sums: int64 [3], of the levels minus 128.
+        sums: int64 [3], of the levels.
         products: int64 [3, 3], of their products.
         image_sum: int64 [side, side, 3], of the central squares.
         labels: how many images each label has.
@@ -53,28 +48,18 @@ class PixelSums:
 
     def __post_init__(self) -> None:
         self.image_sum = np.zeros((self.side, self.side, 3), np.int64)
-        self._recent = np.zeros((self.side, self.side, _CHANNELS), np.uint16)
 
     def add(self, image: np.ndarray, label: int) -> None:
-        """Adds one image, uint8 [h, w, 4] with the fourth byte 255 (h and w at least `side`)."""
+        """Adds one image, uint8 [h, w, 4] of which the first three count (h, w >= `side`)."""
         height, width, _ = image.shape
         self.images += 1
         self.pixels += height * width
-        products = _products(image)
-        self.sums += products[:3, 3] // _OPAQUE
-        self.products += products[:3, :3]
+        _add_products(image.reshape(-1, 4), self.sums, self.products)
         if self.side:
             top, left = (height - self.side) // 2, (width - self.side) // 2
-            self._recent += image[top : top + self.side, left : left + self.side]
-            if self.images % _IMAGES_IN_16_BITS == 0:
-                self._settle()
+            _add_square(image, top, left, self.image_sum)
         self.labels[label] += 1
         self.sizes[height, width] += 1
-
-    def _settle(self) -> None:
-        """Moves what 16 bits hold of the mean image to 64."""
-        self.image_sum += self._recent[..., :3]
-        self._recent[:] = 0
 
     def merge(self, other: "PixelSums") -> None:
         """Adds what another has added up."""
@@ -82,15 +67,12 @@ class PixelSums:
         self.pixels += other.pixels
         self.sums += other.sums
         self.products += other.products
-        other._settle()
-        self._settle()  # as the counts that it goes by are added up
         self.image_sum += other.image_sum
         self.labels.update(other.labels)
         self.sizes.update(other.sizes)
 
     def statistics(self, num_classes: int) -> Statistics:
         """The statistics of what was added; of nothing, zeros."""
-        self._settle()
         count = max(self.pixels, 1)
         mean = self.sums / count
         covariance = self.products / count - np.outer(mean, mean)
@@ -99,7 +81,7 @@ class PixelSums:
         vectors = vectors[:, ::-1] * np.where(vectors[0, ::-1] < 0, -1, 1)
         sizes = sorted(self.sizes.items())
         return Statistics(
-            channel_mean=mean + _CENTRE,
+            channel_mean=mean,
             channel_std=np.sqrt(np.diag(covariance)),
             eigenvalues=values[::-1],
             eigenvectors=vectors,
@@ -111,7 +93,6 @@ class PixelSums:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """As arrays for an .npz file."""
-        self._settle()
         return {
             "counts": np.array([self.side, self.images, self.pixels], np.int64),
             "sums": self.sums,
@@ -134,25 +115,37 @@ class PixelSums:
         return result
 
 
-def _products(image: np.ndarray) -> np.ndarray:
-    """int64 [4, 4], the sums of products of the centred levels of a uint8 [h, w, 4] image."""
-    centred = np.bitwise_xor(image.reshape(-1), np.uint8(_CENTRE)).view(np.int8)
-    size = -(-centred.size // (_ROWS * _COLUMNS)) * _ROWS * _COLUMNS
-    levels = _scratch(size)
-    levels[: centred.size] = centred
-    levels[centred.size :] = 0
-    rows = levels.reshape(-1, _ROWS, _COLUMNS)
-    products = np.matmul(rows.transpose(0, 2, 1), rows).sum(axis=0, dtype=np.float64)
-    halves = products[:_CHANNELS, :_CHANNELS] + products[_CHANNELS:, _CHANNELS:]
-    return halves.astype(np.int64)
+@numba.njit(nogil=True, cache=True)
+def _add_products(pixels, sums, products):  # type: ignore[no-untyped-def]
+    """Adds uint8 [n, 4] pixels to int64 sums [3] and products [3, 3]."""
+    for start in range(0, len(pixels), _BLOCK):
+        r = g = b = rr = gg = bb = rg = rb = gb = np.int32(0)
+        for i in range(start, min(start + _BLOCK, len(pixels))):
+            red, green, blue = (
+                np.int32(pixels[i, 0]),
+                np.int32(pixels[i, 1]),
+                np.int32(pixels[i, 2]),
+            )
+            r += red
+            g += green
+            b += blue
+            rr += red * red
+            gg += green * green
+            bb += blue * blue
+            rg += red * green
+            rb += red * blue
+            gb += green * blue
+        for i, total in enumerate((r, g, b)):
+            sums[i] += total
+        for i, row in enumerate(((rr, rg, rb), (rg, gg, gb), (rb, gb, bb))):
+            for j, total in enumerate(row):
+                products[i, j] += total
 
 
-_thread = threading.local()
-
-
-def _scratch(size: int) -> np.ndarray:
-    """A float32 buffer of this thread: fresh memory for each image costs page faults."""
-    buffer: np.ndarray | None = getattr(_thread, "buffer", None)
-    if buffer is None or buffer.size < size:
-        buffer = _thread.buffer = np.empty(size, np.float32)
-    return buffer[:size]
+@numba.njit(nogil=True, cache=True)
+def _add_square(image, top, left, total):  # type: ignore[no-untyped-def]
+    """Adds the part of an image that begins at (top, left) to int64 [side, side, 3]."""
+    for y in range(total.shape[0]):
+        for x in range(total.shape[1]):
+            for channel in range(3):
+                total[y, x, channel] += image[top + y, left + x, channel]

@@ -11,9 +11,6 @@ the statistics and TensorFlow Datasets' metadata agree. The exit code is 0 only 
 import dataclasses
 import os
 
-# One thread of BLAS for each of ours; it is read when numpy is first imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 from data_prep import commandline
 from data_prep.commandline import UserError, flag
 from data_prep.config import SourceConfig

@@ -73,7 +73,6 @@ def make(
     [
         ("alexnet", 64, {}, 3),
         ("alexnet_small", 56, {}, 20),
-        ("resnet18", 32, {"synchronized_batch_norm": True}, 20),
     ],
 )
 def test_losses_do_not_depend_on_the_number_of_replicas(net, size, options, steps):
