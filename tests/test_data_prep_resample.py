@@ -84,13 +84,6 @@ def test_a_crop_is_the_central_part_of_the_whole(height, width, rows, columns):
     np.testing.assert_array_equal(part, whole[top : top + rows, left : left + columns])
 
 
-def test_strips_of_a_huge_image_join_without_a_seam(monkeypatch):
-    image = np.random.default_rng(0).integers(0, 256, (60, 80, 4), dtype=np.uint8)
-    whole = resample(image, 20, 200)
-    monkeypatch.setattr("data_prep.resample._STRIP", 500)
-    np.testing.assert_array_equal(resample(image, 20, 200), whole)
-
-
 @pytest.mark.parametrize("size", [(256, 341), (400, 533)])
 def test_nothing_shifts(size):
     image = rgba(picture(3, 300, 400))
