@@ -15,6 +15,7 @@ import dataclasses
 import errno
 import os
 import re
+import signal
 import sys
 import tempfile
 import types
@@ -149,6 +150,8 @@ def run(
     """
     for config_class in configs:
         define_flags(config_class)
+    if positional:
+        flags.FLAGS.set_gnu_getopt()  # else absl reads no flag after the first argument
 
     def parse(argv: list[str]) -> list[str]:
         try:
@@ -179,6 +182,9 @@ def run(
             fail(str(error))
         except KeyboardInterrupt:
             fail("interrupted", code=130)
+        except BrokenPipeError:  # who reads the output, such as `head`, has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 128 + signal.SIGPIPE
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 fail(f"no space left on the disk of {error.filename or 'the output'}: free some")

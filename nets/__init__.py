@@ -13,6 +13,7 @@ a run keeps the source of the net that it trained: see ``source_files``. Each co
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .registry import BatchNorm, Net, PublishedError, entry, names, source_files, unknown_name
@@ -28,7 +29,9 @@ __all__ = [
     "decay_variables",
     "entry",
     "example_seeds",
+    "fully_convolutional",
     "names",
+    "replica_means",
     "source_files",
 ]
 
@@ -71,6 +74,26 @@ def decay_variables(name: str, model: keras.Model) -> list[Any]:
     return decay_variables(entry(name), model)
 
 
+def fully_convolutional(name: str, model: keras.Model, **variant: Any) -> keras.Model:
+    """The form of a built net that is slid over images of any size; see ``convolutional``.
+
+    Args:
+        name: as for ``build``.
+        model: what ``build`` gave for this name and these options.
+        **variant: the options.
+
+    Returns:
+        A model from float images [batch, height, width, 3] of any size, not smaller than the
+        model's own, to float32 logits [batch, num_classes], the means over all positions.
+
+    Raises:
+        ValueError: the net can't take that form; the message says why.
+    """
+    from . import convolutional
+
+    return convolutional.convert(entry(name), model, variant)
+
+
 def example_seeds(seeds: Any) -> contextlib.AbstractContextManager[None]:
     """Makes dropout and stochastic depth pure functions of each example's own seed.
 
@@ -84,3 +107,17 @@ def example_seeds(seeds: Any) -> contextlib.AbstractContextManager[None]:
     from . import layers
 
     return layers.example_seeds(seeds)
+
+
+def replica_means(
+    mean: Callable[[Any], Any],
+) -> contextlib.AbstractContextManager[None]:
+    """Says how ``synchronized_batch_norm`` averages over replicas.
+
+    Args:
+        mean: from this replica's value, a tensor of any shape, to the mean of all replicas'.
+            Outside of the context a replica is taken to be alone.
+    """
+    from . import layers
+
+    return layers.replica_means(mean)

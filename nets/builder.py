@@ -8,7 +8,7 @@ papers' reference code: padding is a number of pixels on each side, not TensorFl
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -33,12 +33,15 @@ class Builder:
         kernel_initializer: of convolutions and fully connected layers, unless a call overrides it.
         bias_initializer: the constant that biases start at, likewise.
         synchronized: whether batch statistics are computed over all replicas.
+        windows: None, or, for the fully convolutional form, the (height, width) of the feature maps
+            that each fully connected layer of this name flattens; others see single positions.
     """
 
     net: Net
     kernel_initializer: Initializer = "glorot_uniform"
     bias_initializer: float = 0.0
     synchronized: bool = False
+    windows: Mapping[str, tuple[int, int]] | None = None
 
     def using(self, **changes: Any) -> Builder:
         """Returns a Builder with other initialisers."""
@@ -140,6 +143,10 @@ class Builder:
 
     def space_to_depth_stem(self, x: Any, filters: int, *, name: str) -> Any:
         """ResNet's first convolution (7x7, stride 2, padded by 3, no bias) over 2x2 blocks."""
+        if x.shape[1] is None:
+            raise ValueError(
+                f"{self.net.name}: a space-to-depth stem takes images of one size only"
+            )
         if x.shape[1] % 2 or x.shape[2] % 2:
             raise ValueError(
                 f"{self.net.name}: a space-to-depth stem takes even image sizes, "
@@ -226,7 +233,21 @@ class Builder:
         kernel_initializer: Initializer | None = None,
         bias_initializer: float | None = None,
     ) -> Any:
-        """A fully connected layer -> [batch, units]; feature maps are flattened row by row."""
+        """A fully connected layer -> [batch, units]; feature maps are flattened row by row.
+
+        In the fully convolutional form, where it has feature maps before it, it is a convolution ->
+        [batch, h, w, units].
+        """
+        if len(x.shape) > 2 and self.windows is not None:
+            return self.conv(
+                x,
+                units,
+                self.windows.get(name, (1, 1)),
+                activation=activation,
+                kernel_initializer=kernel_initializer,
+                bias_initializer=bias_initializer,
+                name=name,
+            )
         if len(x.shape) > 2:
             x = keras.layers.Flatten(data_format="channels_last", name=f"{name}_flatten")(x)
         return keras.layers.Dense(
@@ -246,12 +267,16 @@ class Builder:
         constants = self.net.batch_norm
         if constants is None:
             raise TypeError(f"{self.net.name}: the entry lacks the constants of {name}")
-        return keras.layers.BatchNormalization(
+        layer = (
+            layers.SynchronizedBatchNormalization
+            if self.synchronized
+            else keras.layers.BatchNormalization
+        )
+        return layer(
             momentum=constants.momentum,
             epsilon=constants.epsilon,
             scale=constants.scale,
             gamma_initializer="zeros" if zero_gamma else "ones",
-            synchronized=self.synchronized,
             name=name,
         )(x)
 
@@ -305,13 +330,20 @@ class Builder:
     ) -> tuple[Any, str]:
         """Pads with zeros; returns the result and the ``padding`` for the layer on top of it.
 
-        Where the padding happens to be SAME's, the layer does it itself and nothing is copied.
+        Where the padding happens to be SAME's, the layer does it itself and nothing is copied. Where
+        a side is not known before the call, what is padded fits every side: for 'ceil' a zero too
+        many at the end makes no window more.
         """
         if pad == "same":
             return x, "same"
         sizes = (size, size) if isinstance(size, int) else size
-        amounts, same = [], []
+        amounts: list[tuple[int, int]] = []
+        same: list[tuple[int, int] | None] = []  # None: depends on the side
         for side, window in zip(x.shape[1:3], sizes, strict=True):
+            if side is None:
+                amounts.append((0, strides - 1) if pad == "ceil" else (pad, pad))
+                same.append(((window - 1) // 2, window // 2) if strides == 1 else None)
+                continue
             before, after = (0, (window - side) % strides) if pad == "ceil" else (pad, pad)
             if side + before + after < window:
                 raise ValueError(

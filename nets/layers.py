@@ -10,7 +10,7 @@ import contextlib
 import math
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -33,6 +33,22 @@ def example_seeds(seeds: Any) -> Iterator[None]:
         yield
     finally:
         _context.seeds = outer
+
+
+@contextlib.contextmanager
+def replica_means(mean: Callable[[Any], Any]) -> Iterator[None]:
+    """Sets how synchronized batch normalisation, in this thread's next calls, averages.
+
+    Args:
+        mean: from this replica's value, a tensor of any shape, to the mean over all replicas'.
+            Without one a replica is taken to be alone.
+    """
+    outer = getattr(_context, "mean", None)
+    _context.mean = mean
+    try:
+        yield
+    finally:
+        _context.mean = outer
 
 
 def keep_mask(seeds: Any, layer_name: str, shape: tuple[int, ...], rate: float) -> Any:
@@ -105,6 +121,30 @@ class StochasticDepth(Dropout):
 
     def _mask_shape(self, inputs: Any) -> tuple[int, ...]:
         return (1, 1, 1)
+
+
+@_registered
+class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation by the statistics of the whole batch, over all replicas.
+
+    The variance is that of the deviations from the mean. Keras's own `synchronized` takes
+    E[x^2] - E[x]^2, whose rounding errors made losses on two replicas differ by 1 % after 20 steps;
+    and its reduction made TensorFlow trace ResNet-18 on four replicas for minutes.
+    """
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """[batch, height, width, channels] -> the same shape and dtype."""
+        mean_over_replicas = getattr(_context, "mean", None)
+        if mean_over_replicas is None or not training or not self.trainable:
+            return super().call(inputs, training=training)
+        x = ops.cast(inputs, "float32")
+        mean = mean_over_replicas(ops.mean(x, axis=(0, 1, 2)))
+        x = x - mean
+        variance = mean_over_replicas(ops.mean(ops.square(x), axis=(0, 1, 2)))
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + value * (1 - self.momentum))
+        x = x * (ops.rsqrt(variance + self.epsilon) * (self.gamma if self.scale else 1.0))
+        return ops.cast(x + self.beta, self.compute_dtype)
 
 
 @_registered

@@ -11,6 +11,9 @@ SYNTHETIC = "synthetic"
 FAST = "fast"
 ACCURATE = "accurate"
 
+ALL_SHARDS = "all_shards"
+OWN_SHARDS = "own_shards"
+
 NO_CACHE = "none"
 IN_MEMORY = "memory"
 
@@ -42,12 +45,23 @@ class PipelineConfig:
     train_map: str = flag(
         "decode_random_crop(224)|random_flip", "Host chain of training: per example, to uint8."
     )
+    train_sizes: tuple[str, ...] = flag(
+        (), "EPOCH:SIZE,...: what {size} in --train_map is from that epoch on: 0:160,30:192."
+    )
     train_device_map: str = flag("subtract_mean", "Device chain of training: per batch, float32.")
     overfit_batches: int = flag(
         0, "Train on the first N batches only, the same pixels every epoch; 0: on everything."
     )
     shuffle_buffer_mb: int = flag(
         256, "Memory for shuffling serialized records, in MiB; 0: stored order within each shard."
+    )
+
+    host_reading: str = flag(
+        ALL_SHARDS,
+        "On several machines: all_shards, each reads every record and decodes its part of each "
+        "batch, so that the batches are those of one machine. own_shards: each reads only shards "
+        "of its own, in an order that depends on the number of machines.",
+        choices=(ALL_SHARDS, OWN_SHARDS),
     )
 
     eval_batch_size: int = flag(128, "Images an evaluation step, over all replicas.")
@@ -76,5 +90,31 @@ class PipelineConfig:
         for name in ("overfit_batches", "shuffle_buffer_mb", "size", "map_threads"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name}={getattr(self, name)} must not be negative")
+        if bool(self.train_sizes) != ("{size}" in self.train_map):
+            raise UserError(
+                f"--train_sizes={','.join(self.train_sizes)} says what {{size}} in --train_map is: "
+                f"there must be both or none, and --train_map is {self.train_map}"
+            )
+        epochs = [epoch for epoch, _ in self.sizes_by_epoch()]
+        if epochs and (epochs[0] != 0 or epochs != sorted(set(epochs))):
+            raise UserError(
+                f"--train_sizes={','.join(self.train_sizes)} must begin at epoch 0 and go on with "
+                "later epochs"
+            )
         if not self.cache:
             raise UserError("--cache is empty: it is none, memory or a directory")
+
+    def sizes_by_epoch(self) -> list[tuple[int, int]]:
+        """--train_sizes as (first epoch, size in pixels). Raises UserError where it is no list."""
+        pairs = []
+        for text in self.train_sizes:
+            epoch, _, size = text.partition(":")
+            if not (epoch.isdigit() and size.isdigit() and int(size)):
+                raise UserError(f"--train_sizes: {text!r} is not EPOCH:SIZE")
+            pairs.append((int(epoch), int(size)))
+        return pairs
+
+    def train_map_at(self, epoch: int) -> str:
+        """--train_map with its {size} in an epoch."""
+        sizes = [size for first, size in self.sizes_by_epoch() if first <= epoch]
+        return self.train_map.replace("{size}", str(sizes[-1])) if sizes else self.train_map

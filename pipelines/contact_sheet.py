@@ -50,7 +50,7 @@ def columns_of(source: Source, config: PipelineConfig, count: int) -> list[Colum
     serialized, epoch, first = next(iter(input_pipeline.training_records(source, few, chunk=count)))
     seeds = draws.example_seeds(config.seed, epoch, first + tf.range(count, dtype=tf.int64))
     given = source.given()
-    host = host_chain(config.train_map, "train_map", **given)
+    host = host_chain(config.train_map_at(0), "train_map", **given)
     device = device_chain(config.train_device_map, "train_device_map", **given)
     batch = source.parse(serialized)
     stored, host_columns, images = _on_host(source, host, batch, seeds)

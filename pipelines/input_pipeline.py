@@ -9,7 +9,8 @@ consecutive part.
 
 A batch is a dict:
 
-- `image`: uint8 [b, height, width, 3], RGB;
+- `image`: uint8 [b, height, width, 3], RGB (evaluation by several views of an image: [b, views,
+  height, width, 3], which the device chain takes as [b * views, height, width, 3]);
 - `label`: int32 [b];
 - `seed`: int32 [b, 2], the example's own;
 - `position`: int64 [b], the running number of the example: in training over all epochs, in
@@ -29,7 +30,7 @@ from data_prep import schema
 from data_prep.commandline import UserError
 from pipelines import draws
 from pipelines.chain import Chain, device_chain, host_chain, output_shape
-from pipelines.config import SYNTHETIC, PipelineConfig
+from pipelines.config import OWN_SHARDS, SYNTHETIC, PipelineConfig
 from pipelines.decoders import JpegDecoder
 from pipelines.order import Order
 from pipelines.reader import Source
@@ -60,9 +61,11 @@ def train(
         source: the opened data set.
         config: the flags.
         batch_size: images of each batch: one replica's part of the global batch.
-        start: global batches that have been consumed: delivery goes on with the next one.
+        start: global batches that have been consumed: delivery goes on with the next one. The
+            images have the size of its epoch, so `epochs` has to end where --train_sizes changes.
         epochs: where to end, counted from the beginning; None: never.
-        host: which of `hosts` this process is; each reads shards of its own.
+        host: which of `hosts` this process is; each gets its consecutive part of every global
+            batch, see --host_reading.
         hosts: processes that train together.
 
     Raises:
@@ -72,7 +75,7 @@ def train(
     host_batch, rest = divmod(config.train_batch_size, hosts)
     if rest or host_batch % batch_size:
         raise ValueError(f"{batch_size=} does not divide {config.train_batch_size} on {hosts=}")
-    maker = _BatchMaker(source, config, training=True)
+    maker = _BatchMaker(source, config, _host_map(config, training=True, epoch=start // steps))
     if batch_size % 2 and maker.pairs:
         raise UserError(
             f"--train_device_map mixes examples in pairs, which a batch of {batch_size} on each "
@@ -89,9 +92,11 @@ def train(
     )
 
     def locate(epoch: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Where chunks of the host's own order stand in the global one."""
-        within = index // host_batch * config.train_batch_size + host * host_batch
-        within += index % host_batch
+        """Where chunks of the order that this host reads stand in the global one."""
+        within = index
+        if config.host_reading == OWN_SHARDS:
+            within = index // host_batch * config.train_batch_size + host * host_batch
+            within += index % host_batch
         frozen = tf.zeros_like(epoch) if config.overfit_batches else epoch
         return {
             "seed": draws.example_seeds(config.seed, frozen, within),
@@ -117,45 +122,67 @@ def training_records(
         chunk: records in a chunk; it divides the host's part of a global batch.
 
     Returns:
-        Elements (serialized records string [chunk], epoch int64 [], index in the host's epoch of
-        the chunk's first record int64 []).
+        Elements (serialized records string [chunk], epoch int64 [], index of the chunk's first
+        record int64 []: in the epoch, or with --host_reading=own_shards in the host's part of it).
     """
     steps = steps_per_epoch(source, config, hosts=hosts)
-    host_batch = config.train_batch_size // hosts
-    length = steps * host_batch
+    own = config.host_reading == OWN_SHARDS
+    read_batch = config.train_batch_size // hosts if own else config.train_batch_size
+    length = steps * read_batch
     if config.data == SYNTHETIC:
         stop = np.iinfo(np.int64).max if epochs is None else epochs * length
-        numbers = tf.data.Dataset.range(start * host_batch, stop, chunk)
+        numbers = tf.data.Dataset.range(start * read_batch, stop, chunk)
         nothing = tf.fill([chunk], "")
-        return numbers.map(lambda number: (nothing, number // length, number % length))
+        chunks = numbers.map(lambda number: (nothing, number // length, number % length))
+        return chunks if own else _dealt(chunks, config.train_batch_size, host, hosts)
     order = Order(
         counts=tuple(shard.records for shard in source.split(schema.TRAIN)),
         length=length,
         seed=config.seed,
         buffer=int(config.shuffle_buffer_mb * 2**20 / source.record_bytes(schema.TRAIN)),
-        host=host,
-        hosts=hosts,
+        host=host if own else 0,
+        hosts=hosts if own else 1,
         same_every_epoch=config.overfit_batches > 0,
     )
-    return order.records(
+    chunks = order.records(
         source.shard_opener(schema.TRAIN),
         chunk=chunk,
         epochs=-1 if epochs is None else epochs,
         start_epoch=start // steps,
-        start_index=start % steps * host_batch,
+        start_index=start % steps * read_batch,
     )
+    return chunks if own else _dealt(chunks, config.train_batch_size, host, hosts)
 
 
-def file_names(source: Source, config: PipelineConfig, step: int) -> list[str]:
-    """The source's names of the images of one global training batch, in its order.
+def _dealt(chunks: tf.data.Dataset, batch: int, host: int, hosts: int) -> tf.data.Dataset:
+    """The chunks of a host's consecutive part of every global batch."""
+    if hosts == 1:
+        return chunks
+    part = batch // hosts
+    return chunks.filter(lambda records, epoch, index: index // part % hosts == host)
+
+
+def file_names(
+    source: Source, config: PipelineConfig, step: int, host: int = 0, hosts: int = 1
+) -> list[str]:
+    """The source's names of the images of a host's part of one global batch, in its order.
 
     Args:
         source: the opened data set; where its records hold no names, positions stand for them.
         config: the flags.
         step: global batches before the one asked for.
+        host: which of `hosts` this process is.
+        hosts: processes that train together.
     """
-    count = config.train_batch_size
-    records, epoch, first = next(iter(training_records(source, config, chunk=count, start=step)))
+    chunks = training_records(
+        source,
+        config,
+        chunk=config.train_batch_size // hosts,
+        start=step,
+        host=host,
+        hosts=hosts,
+    )
+    records, epoch, first = next(iter(chunks))
     names = []
     for index, record in enumerate(records.numpy(), int(first)):
         stored = (
@@ -173,8 +200,10 @@ def evaluate(
     batch_size: int,
     replicas: int = 1,
     split: str = schema.VALIDATION,
+    host: int = 0,
+    hosts: int = 1,
 ) -> tf.data.Dataset:
-    """Evaluation batches: every image of the split once, in stored order.
+    """Evaluation batches for one host: every image of the split once, in stored order.
 
     The last ones are padded with images of weight 0, so that every batch is full and each of the
     replicas gets as many.
@@ -183,12 +212,14 @@ def evaluate(
         source: the opened data set.
         config: the flags.
         batch_size: images of each batch, for one replica.
-        replicas: the number of batches is a multiple of it.
+        replicas: the number of batches of all hosts is a multiple of it.
         split: which images.
+        host: which of `hosts` this process is; each gets its replicas' consecutive batches.
+        hosts: processes that evaluate together.
     """
     count = source.num_records(split)
     full = -(-count // (batch_size * replicas)) * batch_size * replicas
-    maker = _BatchMaker(source, config, training=False)
+    maker = _BatchMaker(source, config, _host_map(config, training=False))
     if config.data == SYNTHETIC:
         records = tf.data.Dataset.from_tensors("").repeat(full)
     else:
@@ -201,6 +232,7 @@ def evaluate(
     epochs = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat()
     indices = tf.data.Dataset.range(0, full, chunk)
     chunks = tf.data.Dataset.zip((records.batch(chunk, drop_remainder=True), epochs, indices))
+    chunks = _dealt(chunks, batch_size * replicas, host, hosts)
 
     def locate(epoch: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
@@ -233,11 +265,14 @@ def device_map(source: Source, config: PipelineConfig, training: bool) -> Callab
 def steps_per_epoch(source: Source, config: PipelineConfig, *, hosts: int = 1) -> int:
     """Whole global batches in an epoch.
 
-    On several hosts it is what the host with the fewest images can give, whichever shards it gets.
+    Where hosts read shards of their own it is what the host with the fewest images can give,
+    whichever shards it gets.
 
     Raises:
         UserError: there are fewer images than a global batch, or fewer shards than hosts.
     """
+    if config.host_reading != OWN_SHARDS:
+        hosts = 1
     counts = sorted(shard.records for shard in source.split(schema.TRAIN))
     if len(counts) < hosts:
         raise UserError(
@@ -254,14 +289,19 @@ def steps_per_epoch(source: Source, config: PipelineConfig, *, hosts: int = 1) -
     return min(steps, config.overfit_batches) if config.overfit_batches else steps
 
 
-def image_size(config: PipelineConfig, *, training: bool = True) -> tuple[int, int]:
-    """Height and width, in pixels, of the images of training or of evaluation."""
+def image_size(config: PipelineConfig, *, training: bool = True, epoch: int = 0) -> tuple[int, int]:
+    """Height and width, in pixels, of the images of training in an epoch, or of evaluation."""
     zeros = np.zeros(3)
     blank = schema.Statistics(zeros, zeros, zeros, np.zeros([3, 3]), None)
     given = {"decoder": JpegDecoder(), "statistics": blank, "num_classes": 1}
-    flag = "train_map" if training else "eval_map"
-    height, width, _ = output_shape(host_chain(getattr(config, flag), flag, **given), flag)
+    flag, chain = _host_map(config, training=training, epoch=epoch)
+    height, width, _ = output_shape(host_chain(chain, flag, **given), flag)
     return height, width
+
+
+def _host_map(config: PipelineConfig, *, training: bool, epoch: int = 0) -> tuple[str, str]:
+    """The flag of a host chain, and the chain."""
+    return ("train_map", config.train_map_at(epoch)) if training else ("eval_map", config.eval_map)
 
 
 def _chunk(batch_size: int) -> int:
@@ -272,12 +312,12 @@ def _chunk(batch_size: int) -> int:
 class _BatchMaker:
     """Turns records in order into batches."""
 
-    def __init__(self, source: Source, config: PipelineConfig, *, training: bool):
+    def __init__(self, source: Source, config: PipelineConfig, host_map: tuple[str, str]):
         self._source, self._config = source, config
-        flag = "train_map" if training else "eval_map"
-        self._host = host_chain(getattr(config, flag), flag, **source.given())
+        flag, chain = host_map
+        self._host = host_chain(chain, flag, **source.given())
         self._shape = output_shape(self._host, flag)
-        self._device = _device_chain(source, config, training)
+        self._device = _device_chain(source, config, flag == "train_map")
 
     @property
     def pairs(self) -> bool:

@@ -47,7 +47,7 @@ def print_stages(source: Source, config: PipelineConfig, rounds: int, seconds: f
     threads = threads_of(config)
     print(f"{source.directory}: {source.record_bytes(schema.TRAIN) / 1024:.1f} KiB a record")
     print(
-        f"--train_map={config.train_map}, batches of {config.train_batch_size}, {threads} threads"
+        f"--train_map={config.train_map_at(0)}, batches of {config.train_batch_size}, {threads} threads"
     )
     stages = stages_of(source, config)
     rates = measured(stages, rounds, seconds)
@@ -124,7 +124,7 @@ def measured(stages: Sequence[Stage], rounds: int, seconds: float) -> dict[str, 
 def stages_of(source: Source, config: PipelineConfig) -> list[Stage]:
     """Every stage of training, each with its input in memory, and all of them together."""
     batch = config.train_batch_size
-    host = host_chain(config.train_map, "train_map", **source.given())
+    host = host_chain(config.train_map_at(0), "train_map", **source.given())
     decode = Chain(host.calls[:1], host.functions[:1])
     chunks = input_pipeline.training_records(source, config, chunk=batch)
     records = tf.concat([part for part, _, _ in chunks.take(-(-_SAMPLE // batch))], axis=0)

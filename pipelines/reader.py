@@ -232,8 +232,10 @@ def _refuse_geometry(source: Source, config: PipelineConfig) -> None:
             f"{source.directory} holds {found}, the flags ask for {' '.join(wanted)}: name another "
             "--data_dir, or build one with build_tfrecords.py --geometry --size"
         )
-    for flag in ("train_map", "eval_map"):
-        side = chains.host_chain(getattr(config, flag), flag, **source.given()).min_side
+    epochs = [epoch for epoch, _ in config.sizes_by_epoch()] or [0]
+    chains_of_flags = [("train_map", config.train_map_at(epoch)) for epoch in epochs]
+    for flag, chain in [*chains_of_flags, ("eval_map", config.eval_map)]:
+        side = chains.host_chain(chain, flag, **source.given()).min_side
         # The other geometries promise no shorter side; the crop itself refuses there.
         fixed = settings is not None and settings.geometry in ("short_side", "square_crop", "warp")
         if settings is not None and fixed and settings.size < side:

@@ -117,6 +117,7 @@ def test_a_run_folder_holds_what_its_docstring_says(finished):
         "notes.md",
         "environment.json",
         "data.json",
+        "statistics.npz",
         "metrics.jsonl",
         "curves.png",
         "checkpoints",

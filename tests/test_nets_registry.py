@@ -122,7 +122,8 @@ def test_mobilenet_spares_its_depthwise_kernels():
 )
 def test_source_files_are_what_a_net_needs(name, families):
     modules = {file.stem for file in nets.source_files(name)}
-    assert modules == {"__init__", "registry", "model", "builder", "layers"} | families
+    shared = {"__init__", "registry", "model", "builder", "layers", "convolutional"}
+    assert modules == shared | families
     assert all(file.is_file() for file in nets.source_files(name))
 
 

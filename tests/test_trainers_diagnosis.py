@@ -12,6 +12,7 @@ from data_prep.commandline import UserError
 from pipelines import input_pipeline, reader
 from pipelines.map_function import MAP_FUNCTIONS, MapFunction, Stage
 from trainers import config, diagnosis, loop
+from trainers.metrics_log import read_metrics
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(8, 56, 56, 3)).astype(np.float32)
@@ -99,17 +100,24 @@ FLAGS = [
 ]
 
 
-def test_a_planted_nan_is_reported_by_its_image_s_name(generated_data, tmp_path, plant_nan):
-    position = 2 * 16 + 11  # the third step, the second replica's part of its batch
-    settings = config.parse(
+PLANTED = 2 * 16 + 11  # the third step, the second replica's part of its batch
+
+
+def with_planted_nan(data_dir, runs_dir, *flags) -> config.TrainConfig:
+    return config.parse(
         [
             *FLAGS,
-            f"--data_dir={generated_data}",
-            f"--runs_dir={tmp_path}",
+            f"--data_dir={data_dir}",
+            f"--runs_dir={runs_dir}",
             "--replicas=cpu:2",
-            f"--train_device_map=mean_std|plant_nan({position})",
+            f"--train_device_map=mean_std|plant_nan({PLANTED})",
+            *flags,
         ]
     )
+
+
+def test_a_planted_nan_is_reported_by_its_image_s_name(generated_data, tmp_path, plant_nan):
+    settings = with_planted_nan(generated_data, tmp_path)
     with pytest.raises(UserError) as error:
         loop.train(settings)
     source = reader.open_dataset(settings.pipeline)
@@ -117,9 +125,25 @@ def test_a_planted_nan_is_reported_by_its_image_s_name(generated_data, tmp_path,
     message = str(error.value)
     assert "step 3" in message
     assert f"1 of 16 images: {name} (replica 1)" in message
-    with np.load(tmp_path / "resnet10" / "1" / "non_finite_batch.npz") as saved:
+    with np.load(tmp_path / "resnet10" / "1" / "non_finite_step_3.npz") as saved:
         assert saved["names"][11] == name
         assert np.isnan(saved["image"][11]).any()
+
+
+def test_a_step_that_is_skipped_is_reported_and_harms_nothing(
+    generated_data, tmp_path, plant_nan, capsys
+):
+    settings = with_planted_nan(
+        generated_data, tmp_path, "--on_non_finite=skip", "--log_steps=1", "--net=resnet10(width=8)"
+    )
+    run, score = loop.train(settings)
+    assert np.isfinite(score.loss), "the statistics of batch normalisation are not poisoned"
+    steps = [line["step"] for line in read_metrics(run.directory) if line["split"] == "train"]
+    assert steps == [1, 2, 4], "the third step has no line"
+    said = capsys.readouterr().out
+    name = input_pipeline.file_names(reader.open_dataset(settings.pipeline), settings.pipeline, 2)
+    assert f"1 of 16 images: {name[11]} (replica 1)" in said
+    assert "the step is skipped" in said
 
 
 def test_a_constant_label_is_diagnosed_before_the_first_line(generated_data, tmp_path, capsys):

@@ -6,19 +6,24 @@ It is written under a temporary name, flushed to the disk and renamed. Each arra
 file, so a damaged checkpoint is noticed, and the one before it is taken.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import os
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from data_prep.commandline import UserError
+
+if TYPE_CHECKING:  # the commands that only look at checkpoints do not need it
+    import keras
+    import tensorflow as tf
 
 BEST = "best.npz"
 MODEL = "model/"
@@ -92,7 +97,7 @@ def save(
         temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)
-    for old in _by_step(directory)[:-keep]:
+    for old in by_step(directory)[:-keep]:
         old.unlink()
     return path
 
@@ -125,7 +130,7 @@ def load_latest(directory: pathlib.Path) -> Checkpoint | None:
     damaged, UserError.
     """
     error = None
-    for path in reversed(_by_step(directory)):
+    for path in reversed(by_step(directory)):
         try:
             return load(path)
         except UserError as damage:
@@ -136,6 +141,29 @@ def load_latest(directory: pathlib.Path) -> Checkpoint | None:
     return None
 
 
-def _by_step(directory: pathlib.Path) -> list[pathlib.Path]:
+def fault(path: pathlib.Path, *, whole: bool = False) -> str | None:
+    """Why a checkpoint cannot be used, or None.
+
+    Looks at the file's table of contents and at its state, which is quick and notices a cut-off
+    file; `whole` reads every array and compares its CRC too.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip() if whole else None
+            if damaged is not None:
+                return f"{path.name} is damaged ({damaged})"
+            with file.open(f"{STATE}.npy") as array:
+                state = json.loads(np.lib.format.read_array(array).tobytes())
+        int(state["step"])
+    except FileNotFoundError:
+        return f"{path.name} is missing"
+    except KeyError:
+        return f"{path.name} is not a checkpoint of a training"
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        return f"{path.name} is damaged ({error})"
+    return None
+
+
+def by_step(directory: pathlib.Path) -> list[pathlib.Path]:
     """The directory's checkpoints, oldest first."""
     return sorted(directory.glob(_PATTERN))

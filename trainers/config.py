@@ -1,4 +1,4 @@
-"""The flags of training and of evaluation, as frozen dataclasses."""
+"""The flags of training, as a frozen dataclass; those of later commands are in `run_config`."""
 
 import dataclasses
 import os
@@ -29,6 +29,12 @@ class TrainConfig:
         True, "Continue the experiment's last run if it was interrupted and had the same flags."
     )
     replicas: str = flag("auto", "auto: every GPU, else the CPU. N: that many GPUs. cpu:N.")
+    distribution: str = flag(
+        "mirrored",
+        "mirrored: one machine. multi_worker: the machines that TF_CONFIG names; --runs_dir is on "
+        "a disk that they share.",
+        choices=("mirrored", "multi_worker"),
+    )
     jit_compile: bool = flag(False, "Compile the forward and backward pass by XLA.")
     precision: str = flag(
         "float32",
@@ -58,6 +64,12 @@ class TrainConfig:
         0.0, "Average the weights by this decay a step, and evaluate the average; 0: do not."
     )
 
+    on_non_finite: str = flag(
+        "stop",
+        "What a loss or gradient that is not finite does: stop, or skip the step, which then "
+        "changes nothing. Either way the batch is saved and the images are named.",
+        choices=("stop", "skip"),
+    )
     stop_at_top1: float = flag(0.0, "Stop at this validation top-1 accuracy, a fraction; 0: never.")
     stop_after_evaluations: int = flag(
         0, "Stop after so many evaluations without a new best; 0: never."
@@ -88,27 +100,6 @@ class TrainConfig:
                 raise UserError(f"--{name}={getattr(self, name)} must be above 0")
         if self.train_steps < 0 or (self.train_steps == 0 and self.train_epochs <= 0):
             raise UserError("--train_steps or --train_epochs must be above 0")
-
-
-PROTOCOLS = ("center_crop",)
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluateConfig:
-    """What an evaluation of a finished or running run depends on."""
-
-    run: str = flag("", "The run folder, or an experiment's folder for its newest run.")
-    data_dir: str = flag("", "Data set directory, or the parent of one (default: the run's).")
-    split: str = flag(schema.VALIDATION, "The split to score.", choices=schema.SPLITS)
-    protocol: str = flag("center_crop", "How an image is scored.", choices=PROTOCOLS)
-    checkpoint: str = flag("best", "Which checkpoint is scored.", choices=("best", "last"))
-    replicas: str = flag("auto", "auto: every GPU, else the CPU. N: that many GPUs. cpu:N.")
-    eval_batch_size: int = flag(0, "Images a step over all replicas; 0: as the run had it.")
-
-    def __post_init__(self) -> None:
-        """Refuses what no evaluation can use."""
-        if self.eval_batch_size < 0:
-            raise UserError(f"--eval_batch_size={self.eval_batch_size} must not be negative")
 
 
 def read_flag_file(path: str | os.PathLike[str]) -> TrainConfig:

@@ -4,17 +4,24 @@
     net/              a copy of the source files that define the net; every later command builds
                       the net from this copy, so that a run outlives changes in nets/
     notes.md          purpose, expectation, outcome: for people
-    environment.json  versions, devices, git commit
-    data.json         the data set: name, config, label-order hash, manifest hash, records
+    environment.json  versions, devices, git commit and what was not committed
+    data.json         the data set: name, config, label order and its hash, manifest hash, records,
+                      channel mean and std; the size of the images that the net is given
+    statistics.npz    the data set's statistics, which the device chains of later commands need
     metrics.jsonl     one JSON object a line, in the order of steps
     curves.png        loss and accuracy over the steps
     checkpoints/      the last ones, and best.npz
     result.json       the last line of each split; written when the run is finished
     evaluation_*.json what evaluate.py found, one file per protocol
+    contact_sheet.png where somebody has drawn one into it with preview.py: the report shows it
 
 A folder whose lock is held belongs to a running run. Several processes may start runs at once:
 making the numbered folder is what reserves its number.
+
+This module imports no TensorFlow, so that commands which only read run folders answer at once.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import fcntl
@@ -23,25 +30,38 @@ import importlib.util
 import json
 import os
 import pathlib
-import platform
 import shutil
-import subprocess
 import sys
+import time
 from types import ModuleType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 import nets
+from data_prep import schema
 from data_prep.commandline import UserError, flag_lines
-from pipelines.reader import Source
 from pipelines.spec import parse_call
+from trainers import provenance
 from trainers.config import TrainConfig, read_flag_file
+
+if TYPE_CHECKING:
+    from pipelines.reader import Source
 
 FLAGS_FILE = "flags.cfg"
 RESULT_FILE = "result.json"
+NOTES_FILE = "notes.md"
+ENVIRONMENT_FILE = "environment.json"
+DATA_FILE = "data.json"
+NET_DIR = "net"
+CHECKPOINTS_DIR = "checkpoints"
+CONTACT_SHEET_FILE = "contact_sheet.png"
+LOCK_FILE = ".lock"
+
+# A look at whether a run is running holds its lock for a moment; a trainer waits that long.
+_LOCK_TRIES = 20
+_LOCK_PAUSE = 0.01  # seconds
+
 NOTES = """# {experiment}, run {number}
 
 Purpose: {note}
@@ -61,7 +81,12 @@ class Run:
     @property
     def checkpoints(self) -> pathlib.Path:
         """Where the run's checkpoints are."""
-        return self.directory / "checkpoints"
+        return self.directory / CHECKPOINTS_DIR
+
+    @property
+    def number(self) -> int:
+        """Its number in its experiment."""
+        return int(self.directory.name)
 
     @property
     def finished(self) -> bool:
@@ -77,7 +102,7 @@ class Run:
 
         Raises UserError where the copy is missing.
         """
-        source = self.directory / "net" / "__init__.py"
+        source = self.directory / NET_DIR / "__init__.py"
         if not source.exists():
             raise UserError(f"{source} is missing: the run's copy of its net's source")
         name = "nets_of_run_" + hashlib.sha256(bytes(source.resolve())).hexdigest()[:12]
@@ -93,13 +118,27 @@ class Run:
 
     def lock(self) -> IO[str] | None:
         """Takes the run's lock until the returned file is closed; None where another has it."""
-        file = (self.directory / ".lock").open("w")
+        file = (self.directory / LOCK_FILE).open("w")
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_LOCK_PAUSE)
+            else:
+                return file
+        file.close()
+        return None
+
+    def running(self) -> bool:
+        """Whether another process has the run's lock. Changes nothing in the folder."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with (self.directory / LOCK_FILE).open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.close()
-            return None
-        return file
+            return True
+        except OSError:
+            return False  # never locked, or not ours to read
+        return False
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes one of the folder's JSON files, whole or not at all."""
@@ -118,18 +157,43 @@ def find_interrupted(config: TrainConfig) -> tuple[Run, IO[str]] | None:
     lock = run.lock()
     if lock is None:
         return None  # it is being trained
-    described = (run.directory / FLAGS_FILE).exists()
-    if described and not run.finished and run.config() == config:
+    if not run.finished and _flags_are(run, config):
         return run, lock
     lock.close()
     return None
+
+
+def claim(run: Run) -> tuple[Run, IO[str]]:
+    """This very run and its lock, to be held while its training is continued.
+
+    Raises UserError where it is being trained, or is finished.
+    """
+    lock = run.lock()
+    if lock is None:
+        raise UserError(f"{run.directory} is running: another process trains it")
+    if run.finished:
+        lock.close()
+        raise UserError(
+            f"{run.directory} is finished: train.py --flagfile={run.directory / FLAGS_FILE} trains "
+            "it again, in a run of its own"
+        )
+    return run, lock
+
+
+def numbered_run(config: TrainConfig, number: int) -> Run:
+    """The run of the experiment with this number."""
+    return Run(_experiment_dir(config) / str(number))
 
 
 def new_run(config: TrainConfig, source: Source) -> tuple[Run, IO[str]]:
     """Makes a run folder with the next number, and describes in it what is known already.
 
     Returns the run and its lock, to be held while it is trained.
+
+    Raises:
+        UserError: a flag's value cannot be kept in flags.cfg.
     """
+    _refuse_unwritable(config)
     parent = _experiment_dir(config)
     numbers = _numbers(parent)
     number = numbers[-1] + 1 if numbers else 1
@@ -175,23 +239,44 @@ def _experiment_dir(config: TrainConfig) -> pathlib.Path:
     return pathlib.Path(config.runs_dir) / (config.experiment or parse_call(config.net).name)
 
 
+def _flags_are(run: Run, config: TrainConfig) -> bool:
+    """Whether the run's flags are these; a folder whose flags cannot be read has others."""
+    try:
+        return run.config() == config
+    except UserError:
+        return False
+
+
+def _refuse_unwritable(config: TrainConfig) -> None:
+    """Refuses values that a flag file would give back otherwise, as each is a line of its own."""
+    for line, _ in flag_lines(config):
+        if len(line.splitlines()) > 1 or line != line.strip():
+            raise UserError(
+                f"{line.partition('=')[0]}: the value must be one line that does not end in a "
+                "space, as flags.cfg keeps it so"
+            )
+
+
 def _numbers(parent: pathlib.Path) -> list[int]:
     if not parent.is_dir():
         return []
-    return sorted(int(path.name) for path in parent.iterdir() if path.name.isdigit())
+    return sorted(int(path.name) for path in parent.iterdir() if path.name.isdecimal())
 
 
 def _describe(run: Run, config: TrainConfig, source: Source, number: int) -> None:
     """Writes everything that is known before the first step; flags.cfg last, as it makes a run."""
-    copy = run.directory / "net"
+    copy = run.directory / NET_DIR
     copy.mkdir()
     for file in nets.source_files(parse_call(config.net).name):
         shutil.copy(file, copy)
     experiment = run.directory.parent.name
     notes = NOTES.format(experiment=experiment, number=number, note=config.note)
-    write_atomically(run.directory / "notes.md", notes)
-    run.write_json("environment.json", _environment())
-    run.write_json("data.json", _data(source))
+    write_atomically(run.directory / NOTES_FILE, notes)
+    run.write_json(ENVIRONMENT_FILE, provenance.describe_environment())
+    run.write_json(DATA_FILE, provenance.describe_data(source, config))
+    if source.statistics is not None:
+        arrays: dict[str, Any] = source.statistics.to_arrays()
+        np.savez_compressed(run.directory / schema.STATISTICS_FILE, **arrays)
     lines = []
     for line, differs in flag_lines(config):
         if differs:
@@ -199,46 +284,3 @@ def _describe(run: Run, config: TrainConfig, source: Source, number: int) -> Non
         lines.append(line)
     header = f"# {experiment}, run {number}: every effective flag.\n"
     write_atomically(run.directory / FLAGS_FILE, header + "\n".join(lines) + "\n")
-
-
-def _data(source: Source) -> dict[str, Any]:
-    """What the run was trained on, in so far as the data set says."""
-    data: dict[str, Any] = {
-        "label_order": source.label_order,
-        "num_classes": source.num_classes,
-        "records": {split: source.num_records(split) for split in source.shards},
-    }
-    if source.manifest is not None:
-        text = source.manifest.to_json()
-        data["name"] = source.manifest.name
-        data["config"] = source.manifest.settings.config_name()
-        data["generated"] = source.manifest.generated
-        data["manifest_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    return data
-
-
-def _environment() -> dict[str, Any]:
-    """Versions, devices and the commit; no user name, host name or path."""
-    return {
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "packages": {module.__name__: module.__version__ for module in (tf, keras, np)},
-        "gpus": [
-            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in tf.config.list_physical_devices("GPU")
-        ],
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_uncommitted": _git("diff", "HEAD"),
-    }
-
-
-def _git(*arguments: str) -> str | None:
-    """What git answers about the workspace; None outside a checkout, or without git."""
-    root = pathlib.Path(__file__).resolve().parent.parent
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return answer.stdout.strip()

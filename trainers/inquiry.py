@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -10,12 +11,14 @@ import tensorflow as tf
 
 from data_prep.commandline import UserError
 from pipelines import input_pipeline
+from pipelines.config import OWN_SHARDS
 from pipelines.reader import Source
 from trainers import diagnosis
 from trainers.config import TrainConfig
 from trainers.logbook import Logbook
+from trainers.replicas import Workers
 
-NON_FINITE_FILE = "non_finite_batch.npz"
+NON_FINITE_FILE = "non_finite_step_{}.npz"
 
 
 class Inquiry:
@@ -25,15 +28,20 @@ class Inquiry:
         self,
         config: TrainConfig,
         source: Source,
-        model: keras.Model,
+        at_size: Mapping[tuple[int, int], keras.Model],
         run_dir: pathlib.Path,
         strategy: tf.distribute.Strategy,
+        workers: Workers,
         logbook: Logbook,
     ):
-        """Takes what the loop has; asks nothing yet."""
-        self._config, self._source, self._model = config, source, model
+        """Takes what the loop has, the model for each size of images; asks nothing yet."""
+        self._config, self._source, self._at_size = config, source, at_size
         self._run_dir, self._logbook = run_dir, logbook
-        self._replicas = strategy.num_replicas_in_sync
+        # Where machines read shards of their own, each can make its own part of a batch only.
+        own = config.pipeline.host_reading == OWN_SHARDS
+        self._host, self._hosts = (workers.index, workers.count) if own else (0, 1)
+        self._replicas = strategy.num_replicas_in_sync // self._hosts
+        self._chief = workers.chief
         self._device_map = input_pipeline.device_map(source, config.pipeline, training=True)
 
     def warn_of_degenerate_data(self) -> None:
@@ -53,7 +61,7 @@ class Inquiry:
             f"classes gives ln({classes}) = {math.log(classes):.3f}. Possible reasons:"
         )
         for finding in diagnosis.why_at_chance(
-            self._model, batch["image"], batch["label"].numpy(), learning_rate
+            self._model(batch), batch["image"], batch["label"].numpy(), learning_rate
         ):
             self._logbook.say(f"  {finding}")
 
@@ -66,32 +74,52 @@ class Inquiry:
         Raises:
             UserError: always.
         """
+        raise UserError(
+            f"{self._non_finite(step)}; lower --learning_rate ({self._config.learning_rate}), add "
+            "--warmup_epochs or --clip_norm"
+        )
+
+    def tell_skipped(self, step: int) -> None:
+        """Says the same of a step that was skipped, and saves its batch; for `step` see there."""
+        self._logbook.say(f"warning: {self._non_finite(step)}; the step is skipped")
+
+    def _non_finite(self, step: int) -> str:
+        """Where the first such value of a step comes from, and where its batch was saved."""
         batch = self._global_batch(step)
-        found = diagnosis.locate_non_finite(self._model, batch["image"], batch["label"])
-        names = input_pipeline.file_names(self._source, self._config.pipeline, step)
+        found = diagnosis.locate_non_finite(self._model(batch), batch["image"], batch["label"])
+        names = input_pipeline.file_names(
+            self._source, self._config.pipeline, step, self._host, self._hosts
+        )
         arrays: dict[str, Any] = {
             name: batch[name].numpy() for name in ("image", "label", "position")
         }
-        file = self._run_dir / NON_FINITE_FILE
-        np.savez(file, names=np.asarray(names), **arrays)
+        file = self._run_dir / NON_FINITE_FILE.format(step + 1)
+        if self._chief:
+            np.savez(file, names=np.asarray(names), **arrays)
         message = f"a value is not finite at step {step + 1}"
         if found is not None:
             message += f", first in {found.place}"
             if found.examples:
+                first = self._host * self._replicas
                 which = ", ".join(
-                    f"{names[index]} (replica {index * self._replicas // len(names)})"
+                    f"{names[index]} (replica {first + index * self._replicas // len(names)})"
                     for index in found.examples[:3]
                 )
                 message += f", for {len(found.examples)} of {len(names)} images: {which}"
-        raise UserError(
-            f"{message}. The batch is in {file}; lower --learning_rate "
-            f"({self._config.learning_rate}), add --warmup_epochs or --clip_norm"
-        )
+        return f"{message}. The batch is in {file}"
+
+    def _model(self, batch: Mapping[str, tf.Tensor]) -> keras.Model:
+        return self._at_size[tuple(batch["image"].shape[1:3])]
 
     def _global_batch(self, step: int) -> dict[str, tf.Tensor]:
-        """The whole batch of a step, on one device, after the device chain."""
+        """The batch of a step, on one device, after the device chain."""
         pipeline = self._config.pipeline
         batches = input_pipeline.train(
-            self._source, pipeline, batch_size=pipeline.train_batch_size, start=step
+            self._source,
+            pipeline,
+            batch_size=pipeline.train_batch_size // self._hosts,
+            start=step,
+            host=self._host,
+            hosts=self._hosts,
         )
         return self._device_map(next(iter(batches)))

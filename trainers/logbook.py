@@ -52,6 +52,9 @@ class Logbook:
         """Writes a line of train metrics: the means of the steps that `window` sums."""
         seconds = time.monotonic() - self._since
         images = window[IMAGES]
+        if not images:
+            self.say(f"step {step}/{self._total_steps}  every step since the last line was skipped")
+            return
         values = {
             "step": step,
             "epoch": self._epoch(step),
@@ -101,6 +104,31 @@ class Logbook:
                 for name, value in values.items():
                     if isinstance(value, float):
                         tf.summary.scalar(f"{values['split']}/{name}", value)
+
+
+class SilentLogbook(Logbook):
+    """The logbook of a worker that is not the first: it writes and says nothing."""
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def restart_clock(self) -> None:
+        """Nothing is timed."""
+
+    def steps(self, step: int, rows: Any, window: Sequence[float]) -> None:
+        """Shows nothing."""
+
+    def train(self, step: int, window: Sequence[float], learning_rate: float) -> None:
+        """Writes nothing."""
+
+    def validation(self, step: int, score: Score) -> None:
+        """Writes nothing."""
+
+    def say(self, text: str) -> None:
+        """Says nothing."""
+
+    def close(self) -> None:
+        """Closes nothing."""
 
 
 def _means(window: Sequence[float]) -> str:

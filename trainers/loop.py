@@ -4,12 +4,14 @@ The compiled step (`train_step.py`) takes several steps for each call from Pytho
 loop logs, evaluates, saves, and looks whether it was asked to stop.
 """
 
+import contextlib
 import dataclasses
 import math
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType, ModuleType
-from typing import Any
+from typing import IO, Any
 
 import keras
 import numpy as np
@@ -22,19 +24,21 @@ from pipelines.reader import Source, open_dataset
 from pipelines.spec import parse_call
 from trainers import checkpoints, models
 from trainers.config import TrainConfig
-from trainers.experiment import Run, find_interrupted, new_run
+from trainers.experiment import Run, claim, find_interrupted, new_run, numbered_run
 from trainers.inquiry import Inquiry
-from trainers.logbook import Logbook
+from trainers.logbook import Logbook, SilentLogbook
 from trainers.metrics_log import draw_curves
 from trainers.optimizers import OPTIMIZERS
 from trainers.protocols import CenterCrop, Score
-from trainers.replicas import make_strategy, refuse_broken_links
+from trainers.replicas import Workers, make_strategy, refuse_broken_links
 from trainers.schedules import SCHEDULES, Progress, with_warmup
-from trainers.train_step import COLUMNS, GRADIENT_NORM, IMAGES, LOSS, TrainStep
+from trainers.train_step import COLUMNS, GRADIENT_NORM, IMAGES, LOSS, MAX_STEPS, TrainStep
 
 # A call from Python takes as many steps as fit in about this time: rare enough to cost nothing,
 # often enough for a progress line and for stopping on a signal.
 SECONDS_PER_CALL = 1.0
+# More steps in a row with a value that is not finite end a run that skips them.
+MAX_SKIPPED_IN_A_ROW = 10
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -55,8 +59,10 @@ class LoopState:
     window: list[float]
 
 
-def train(config: TrainConfig) -> tuple[Run, Score]:
+def train(config: TrainConfig, continued: Run | None = None) -> tuple[Run, Score]:
     """Trains a net as `config` says, in a new run folder or the interrupted one it continues.
+
+    That one is `continued`, where it is given; else the newest, if `config` says so.
 
     Returns the run and its last validation score. On SIGINT, SIGTERM or SIGUSR1 it saves and raises
     SystemExit(0); the same call continues at the next step.
@@ -64,17 +70,38 @@ def train(config: TrainConfig) -> tuple[Run, Score]:
     Raises:
         UserError: what the flags ask for does not exist, does not fit, or does not converge.
     """
-    strategy = make_strategy(config.replicas)
+    strategy = make_strategy(config.replicas, config.distribution)
     source = open_dataset(config.pipeline)
     refuse_unusable(config, source, strategy)
     refuse_broken_links(strategy)
-    interrupted = find_interrupted(config) if config.resume else None
-    package = interrupted[0].load_nets() if interrupted else nets
-    trainer = Trainer(config, source, package, strategy)
-    run, lock = interrupted or new_run(config, source)
-    print(f"run folder: {run.directory}", flush=True)
+    workers = Workers(strategy)
+
+    def interrupted() -> tuple[Run, IO[str]] | None:
+        if continued is not None:
+            return claim(continued)
+        return find_interrupted(config) if config.resume else None
+
+    run, lock = _found_by_chief(config, workers, interrupted)
+    with lock:
+        trainer = Trainer(config, source, run.load_nets() if run else nets, strategy, workers)
+        if run is not None:
+            return run, trainer.train(run)
+    # Only now, as flags that no net can be built by leave no folder behind.
+    run, lock = _found_by_chief(config, workers, lambda: new_run(config, source))
+    assert run is not None
     with lock:
         return run, trainer.train(run)
+
+
+def _found_by_chief(
+    config: TrainConfig, workers: Workers, find: Callable[[], tuple[Run, IO[str]] | None]
+) -> tuple[Run | None, contextlib.AbstractContextManager[Any]]:
+    """The run that `find` gives the first worker, and its lock; the others hear of the run."""
+    found = find() if workers.chief else None
+    number = int(workers.of_chief(found[0].number if found else 0))
+    if found is not None:
+        return found
+    return (numbered_run(config, number) if number else None), contextlib.nullcontext()
 
 
 def refuse_unusable(config: TrainConfig, source: Source, strategy: tf.distribute.Strategy) -> None:
@@ -100,11 +127,15 @@ class Trainer:
         source: Source,
         package: ModuleType,
         strategy: tf.distribute.Strategy,
+        workers: Workers,
     ):
         """Builds the net from `package`: `nets`, or the copy that an interrupted run has of it."""
         self._config, self._source, self._strategy = config, source, strategy
+        self._workers = workers
         self._batch_size = config.pipeline.train_batch_size
-        self._steps_per_epoch = input_pipeline.steps_per_epoch(source, config.pipeline)
+        self._steps_per_epoch = input_pipeline.steps_per_epoch(
+            source, config.pipeline, hosts=workers.count
+        )
         self._total_steps = config.train_steps or math.ceil(
             config.train_epochs * self._steps_per_epoch
         )
@@ -112,6 +143,13 @@ class Trainer:
         keras.mixed_precision.set_global_policy(config.precision)
         with strategy.scope():
             self._model = models.build(config, source, package)
+            self._at_size = models.at_sizes(
+                self._model,
+                [
+                    input_pipeline.image_size(config.pipeline, epoch=epoch)
+                    for epoch, _ in config.pipeline.sizes_by_epoch()
+                ],
+            )
             self._evaluated = models.build(config, source, package, training=False)
             _refuse_other_shapes(self._model, self._evaluated)
             self._step = TrainStep(
@@ -121,28 +159,39 @@ class Trainer:
                 package,
                 input_pipeline.device_map(source, config.pipeline, training=True),
                 strategy,
+                self._at_size,
             )
         self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
         self._protocol = CenterCrop(self._evaluated, source, config.pipeline, strategy)
         self._state = LoopState(0, source.label_order, [], [0.0] * COLUMNS)
         self._stop_signal: int | None = None
+        self._skipped, self._last_skipped = 0, -1
 
     def train(self, run: Run) -> Score:
         """Takes the steps that are left to the run; see `train`."""
         self._run = run
         self._restore()
         step = self._state.step
+        self._logbook: Logbook = SilentLogbook()
+        if self._workers.chief:
+            self._logbook = Logbook(
+                run.directory,
+                resumed_step=step,
+                total_steps=self._total_steps,
+                steps_per_epoch=self._steps_per_epoch,
+                tensorboard=self._config.tensorboard,
+            )
+        self._logbook.say(f"run folder: {run.directory}")
         if step:
-            print(f"continuing after step {step} of {self._total_steps}", flush=True)
-        self._logbook = Logbook(
-            run.directory,
-            resumed_step=step,
-            total_steps=self._total_steps,
-            steps_per_epoch=self._steps_per_epoch,
-            tensorboard=self._config.tensorboard,
-        )
+            self._logbook.say(f"continuing after step {step} of {self._total_steps}")
         self._inquiry = Inquiry(
-            self._config, self._source, self._model, run.directory, self._strategy, self._logbook
+            self._config,
+            self._source,
+            self._at_size,
+            run.directory,
+            self._strategy,
+            self._workers,
+            self._logbook,
         )
         handlers = {number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS}
         try:
@@ -151,10 +200,11 @@ class Trainer:
             self._logbook.close()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-        draw_curves(run.directory, title=str(run.directory))
-        run.write_json(
-            "result.json", {"step": self._state.step, "validation": dataclasses.asdict(score)}
-        )
+        if self._workers.chief:
+            draw_curves(run.directory, title=str(run.directory))
+            run.write_json(
+                "result.json", {"step": self._state.step, "validation": dataclasses.asdict(score)}
+            )
         return score
 
     def _run_steps(self) -> Score:
@@ -163,18 +213,30 @@ class Trainer:
         if not state.step:
             self._inquiry.warn_of_degenerate_data()
         iterator = self._training_batches(start=state.step)
+        resized = [
+            epoch * self._steps_per_epoch for epoch, _ in config.pipeline.sizes_by_epoch()[1:]
+        ]
         evaluate_every = max(1, round(config.eval_epochs * self._steps_per_epoch))
         saved_at, steps_per_call = time.monotonic(), 1
         score: Score | None = None
         logbook.restart_clock()
         while state.step < self._total_steps:
             stops = (config.log_steps, evaluate_every, config.diagnose_steps or self._total_steps)
-            next_stop = min(self._total_steps, *(_next_multiple(state.step, n) for n in stops))
+            next_stop = min(
+                self._total_steps,
+                *(_next_multiple(state.step, n) for n in stops),
+                *(step for step in resized if step > state.step),
+            )
             began = time.monotonic()
             self._steps(iterator, min(steps_per_call, next_stop - state.step))
-            if time.monotonic() - began < SECONDS_PER_CALL / 2:
-                steps_per_call *= 2
+            now = time.monotonic()
+            if now - began < SECONDS_PER_CALL / 2:
+                steps_per_call = min(2 * steps_per_call, MAX_STEPS)
+            save = now - saved_at > 60 * config.checkpoint_minutes
+            save, steps_per_call, stop = self._agreed(save, steps_per_call)
 
+            if state.step in resized:
+                iterator = self._training_batches(start=state.step)
             last = state.step == self._total_steps
             if state.step == config.diagnose_steps:
                 loss = state.window[LOSS] / state.window[IMAGES]
@@ -187,20 +249,28 @@ class Trainer:
                 score = self._evaluate()
                 logbook.validation(state.step, score)
                 state.validation_errors.append(1 - score.top1)
-            minutes = (time.monotonic() - saved_at) / 60
-            if evaluated or minutes > config.checkpoint_minutes or self._stop_signal:
+            if evaluated or save or stop:
                 self._save(best=evaluated)
                 saved_at = time.monotonic()
                 logbook.restart_clock()
             if score and evaluated and self._may_stop(score):
                 break
-            if self._stop_signal and not last:
-                name = signal.Signals(self._stop_signal).name
+            if stop and not last:
+                name = signal.Signals(stop).name
                 logbook.say(f"{name}: saved at step {state.step}; the same command continues")
                 raise SystemExit(0)
         if score is None:  # the run was interrupted after its last step
             score = self._evaluate()
         return score
+
+    def _agreed(self, save: bool, steps_per_call: int) -> tuple[bool, int, int]:
+        """What the first worker says of both, and a signal that any worker has got, or 0."""
+        chief = self._workers.chief
+        got = [self._stop_signal == number for number in STOP_SIGNALS]
+        values = [save and chief, steps_per_call if chief else 0, *got]
+        save_sum, steps, *counts = self._workers.sums([float(value) for value in values])
+        signals = [number for number, count in zip(STOP_SIGNALS, counts, strict=True) if count]
+        return save_sum > 0, int(steps), signals[0] if signals else 0
 
     def _may_stop(self, score: Score) -> bool:
         """Whether the run has reached its target, or has stopped improving."""
@@ -223,17 +293,31 @@ class Trainer:
         """Takes `count` steps and adds their sums to the window."""
         state = self._state
         rates = [self._learning_rate(state.step + index) for index in range(count)]
-        rows = self._step.take_steps(iterator, tf.constant(rates, tf.float32)).numpy()
-        rows = rows.astype(np.float64)
+        rows = self._step.take_steps(iterator, rates)
         finite = np.isfinite(rows[:, LOSS])
         if self._config.precision != "mixed_float16":
             finite &= np.isfinite(rows[:, GRADIENT_NORM])
         if not finite.all():
-            state.step += int(np.argmin(finite))
-            self._inquiry.stop_for_non_finite(state.step)
+            self._answer_non_finite(finite)
+            rows = np.where(finite[:, np.newaxis], rows, 0.0)
         state.window = (np.asarray(state.window) + rows.sum(axis=0)).tolist()
         state.step += count
         self._logbook.steps(state.step, rows, state.window)
+
+    def _answer_non_finite(self, finite: np.ndarray) -> None:
+        """Says what was not finite in the steps just taken; ends the run unless they are skipped.
+
+        Args:
+            finite: bool [K], for each step.
+        """
+        for index in np.flatnonzero(~finite):
+            step = self._state.step + int(index)
+            self._skipped = self._skipped + 1 if step == self._last_skipped + 1 else 1
+            self._last_skipped = step
+            if self._config.on_non_finite == "stop" or self._skipped > MAX_SKIPPED_IN_A_ROW:
+                self._state.step = step
+                self._inquiry.stop_for_non_finite(step)
+            self._inquiry.tell_skipped(step)
 
     def _training_batches(self, start: int) -> Any:
         parts = self._strategy.num_replicas_in_sync * self._config.accumulation_steps
@@ -245,6 +329,8 @@ class Trainer:
                 self._config.pipeline,
                 batch_size=part,
                 start=start,
+                host=context.input_pipeline_id,
+                hosts=context.num_input_pipelines,
             )
 
         return iter(self._strategy.distribute_datasets_from_function(dataset))
@@ -261,6 +347,8 @@ class Trainer:
         Where it cannot be written the run goes on, and says so: the one before is still there.
         """
         self._step.average_over_replicas()
+        if not self._workers.chief:
+            return
         try:
             path = checkpoints.save(
                 self._run.checkpoints,

@@ -90,6 +90,8 @@ class CenterCrop:
                 batch_size=self._batch_size,
                 replicas=replicas,
                 split=self._split,
+                host=context.input_pipeline_id,
+                hosts=context.num_input_pipelines,
             )
 
         iterator = iter(self._strategy.distribute_datasets_from_function(dataset))

@@ -10,11 +10,13 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainers import checkpoints, losses
 from trainers.config import TrainConfig
 from trainers.optimizers import OPTIMIZERS, Optimizer
+from trainers.replicas import mean_over_replicas
 
 Batch = dict[str, tf.Tensor]
 
@@ -22,6 +24,9 @@ Batch = dict[str, tf.Tensor]
 # the gradient, and the seconds that the step waited for its data.
 LOSS, TOP1, TOP5, IMAGES, STEPS, GRADIENT_NORM, INPUT_WAIT = range(7)
 COLUMNS = 7
+
+# Steps that one call takes at most.
+MAX_STEPS = 512
 
 # Dynamic loss scaling (Micikevicius et al. 2018, section 3.2): halved when a gradient overflows,
 # doubled after this many steps without.
@@ -43,6 +48,7 @@ class TrainStep:
         nets: ModuleType,
         device_map: Callable[[Batch], Batch],
         strategy: tf.distribute.Strategy,
+        at_size: Mapping[tuple[int, int], keras.Model] | None = None,
     ):
         """Makes the optimizer's variables.
 
@@ -53,8 +59,11 @@ class TrainStep:
             nets: the package that the model was built from.
             device_map: the device chain of the pipeline.
             strategy: the strategy, whose scope is the current one.
+            at_size: the same net for each size of images (height, width) that it will be given;
+                None where it is the model's own size.
         """
         self._config, self._model, self._nets, self._strategy = config, model, nets, strategy
+        self._at_size = at_size or {tuple(model.input.shape[1:3]): model}
         self._device_map = device_map
         self._heads: Mapping[str, float] = nets.entry(net).auxiliary_weights
         self._decayed = nets.decay_variables(net, model)
@@ -76,7 +85,11 @@ class TrainStep:
         if config.jit_compile:
             gradients = tf.function(gradients, jit_compile=True)
         self._compiled_gradients = gradients
-        self.take_steps = tf.function(self._take_steps)
+        self._average_statistics = tf.function(lambda: strategy.run(self._replica_average))
+        # AutoGraph converts the loop over steps alone: what is inside has nothing to convert, and
+        # tracing it took many times longer.
+        self._one_step = tf.autograph.experimental.do_not_convert(self._replica_step)
+        self._compiled_steps = tf.function(self._take_steps)
 
     def variables(self) -> dict[str, Any]:
         """Everything beside the model that a checkpoint must keep, by name."""
@@ -98,16 +111,8 @@ class TrainStep:
         Each replica keeps its own while training (Keras gives them no aggregation); evaluating or
         saving without this would take the first replica's.
         """
-        replicas = self._strategy.num_replicas_in_sync
-        statistics = [
-            copy[index]
-            for copy in ([variable.value for variable in self._model.weights], self._averages)
-            for index, variable in enumerate(self._model.weights)
-            if copy and not variable.trainable
-        ]
-        for variable in statistics if replicas > 1 else ():
-            values = self._strategy.experimental_local_results(variable)
-            variable.assign(tf.add_n([tf.convert_to_tensor(v) for v in values]) / replicas)
+        if self._strategy.num_replicas_in_sync > 1:
+            self._average_statistics()
 
     def copy_weights_to(self, model: keras.Model) -> None:
         """Gives another build of the same net the weights to evaluate: the averages, if any."""
@@ -115,18 +120,26 @@ class TrainStep:
         for variable, value in zip(model.weights, weights, strict=True):
             variable.assign(value)
 
-    def _take_steps(self, iterator: Any, rates: tf.Tensor) -> tf.Tensor:
+    def take_steps(self, iterator: Any, rates: Sequence[float]) -> np.ndarray:
         """Takes one step for each learning rate, up to one with a gradient that is not finite.
 
         Args:
             iterator: a distributed iterator over the training batches.
-            rates: float32 [K].
+            rates: K learning rates, MAX_STEPS at most.
 
         Returns:
-            float32 [K, COLUMNS], a row for each step, zeros for those not taken. With float16 a
-            norm that is not finite is an overflow, which the loss scale answers to, and no end.
+            float64 [K, COLUMNS], a row for each step, zeros for those not taken. With float16 a
+            norm that is not finite is an overflow, which the loss scale answers to, and no end;
+            with --on_non_finite=skip it is no end either.
         """
-        count = tf.shape(rates)[0]
+        # Always of the same shape: every other one would be traced anew.
+        padded = np.zeros(MAX_STEPS, np.float32)
+        padded[: len(rates)] = rates
+        rows = self._compiled_steps(iterator, tf.constant(padded), tf.constant(len(rates)))
+        return rows.numpy().astype(np.float64)
+
+    def _take_steps(self, iterator: Any, rates: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        stops = self._config.on_non_finite == "stop" and not self._scaled
         rows = tf.TensorArray(tf.float32, size=count, element_shape=[COLUMNS])
         ended = tf.timestamp()
         for index in tf.range(count):
@@ -134,17 +147,20 @@ class TrainStep:
             batches = [next(iterator) for _ in range(self._config.accumulation_steps)]
             with tf.control_dependencies(tf.nest.flatten(batches, expand_composites=True)):
                 waited = tf.maximum(tf.timestamp() - ended, 0.0)
-            row = self._strategy.run(self._replica_step, args=(batches,))
+            row = self._strategy.run(self._one_step, args=(batches,))
             row = self._strategy.experimental_local_results(row)[0]
             with tf.device("/cpu:0"), tf.control_dependencies([tf.identity(row)]):
                 ended = tf.timestamp()
             rows = rows.write(index, tf.concat([row, [tf.cast(waited, tf.float32)]], axis=0))
-            if not self._scaled and not tf.math.is_finite(row[GRADIENT_NORM]):
+            if stops and not tf.math.is_finite(row[GRADIENT_NORM]):
                 break
         return rows.stack()
 
     def _replica_step(self, batches: Sequence[Batch]) -> tf.Tensor:
         """One step in one replica; returns the row of the global batch, the same on each."""
+        skips = self._config.on_non_finite == "skip"
+        statistics = [v.value for v in self._model.non_trainable_weights] if skips else []
+        before = [tf.identity(variable) for variable in statistics]
         sums, gradients = self._compiled_gradients(batches[0])
         for batch in batches[1:]:
             # One after the other: side by side, their activations would fill the memory that
@@ -169,18 +185,38 @@ class TrainStep:
             return tf.constant(True)
 
         tf.cond(finite, apply, lambda: tf.constant(False))
+        for variable, value in zip(statistics, before, strict=True):
+            variable.assign(tf.where(finite, variable, value))
         if self._scaled:
             self._update_loss_scale(finite)
         return tf.concat([sums, [1.0, norm]], axis=0)
 
+    def _replica_average(self) -> None:
+        statistics = [
+            copy[index]
+            for copy in ([variable.value for variable in self._model.weights], self._averages)
+            for index, variable in enumerate(self._model.weights)
+            if copy and not variable.trainable
+        ]
+        values = [tf.identity(variable) for variable in statistics]
+        if values:
+            context = tf.distribute.get_replica_context()
+            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+            for variable, mean in zip(statistics, means, strict=True):
+                variable.assign(mean)
+
     def _gradients(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The sums of one batch (float32 [4]), and the gradients of its part of the loss."""
-        config, model = self._config, self._model
+        config = self._config
         batch = self._device_map(batch)
+        model = self._at_size[tuple(batch["image"].shape[1:3])]
         labels = batch["label"]
         replicas = self._strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
-            with self._nets.example_seeds(batch["seed"]):
+            with (
+                self._nets.example_seeds(batch["seed"]),
+                self._nets.replica_means(mean_over_replicas),
+            ):
                 outputs = model(batch["image"], training=True)
             objective, logits = losses.with_auxiliary_heads(
                 outputs, labels, self._heads, label_smoothing=config.label_smoothing

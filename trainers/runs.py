@@ -1,0 +1,179 @@
+"""Looks at recorded runs, compares them, and keeps them in order.
+
+    python trainers/runs.py list             every run: net, accuracy, the paper's, speed, state
+    python trainers/runs.py show RUN         one run: flags, data, environment, scores, notes
+    python trainers/runs.py diff RUN RUN     two runs: flags, net source, data, metrics
+    python trainers/runs.py note RUN TEXT    adds a dated line to the run's notes.md
+    python trainers/runs.py prune [RUN ...]  removes checkpoints but the last and the best
+    python trainers/runs.py resume RUN       continues an interrupted run
+    python trainers/runs.py report           writes one HTML page about all runs
+
+RUN is a run folder, EXPERIMENT/NUMBER in --runs_dir, or EXPERIMENT for its newest run.
+"""
+
+import dataclasses
+import datetime
+import pathlib
+from collections.abc import Callable
+
+from data_prep.commandline import (
+    UserError,
+    config_from_flags,
+    flag,
+    flag_lines,
+    run,
+    start_tensorflow,
+)
+from trainers.run_records import BROKEN, INTERRUPTED, RunRecord, find_record, find_records
+
+
+@dataclasses.dataclass(frozen=True)
+class RunsConfig:
+    """What the sub-commands take beside the names of runs."""
+
+    runs_dir: str = flag("runs", "Where run folders are.")
+    dry_run: bool = flag(False, "prune: say what would be removed, and remove nothing.")
+    tool: str = flag("", "diff: a command to open on each pair of files, such as vimdiff.")
+    output: str = flag("", "report: the HTML file (default: report.html in --runs_dir).")
+
+    @property
+    def directory(self) -> pathlib.Path:
+        """--runs_dir as a path."""
+        return pathlib.Path(self.runs_dir)
+
+    def records(self, names: list[str]) -> list[RunRecord]:
+        """The runs of these names; all of them, where none is named."""
+        if names:
+            return [find_record(name, self.directory) for name in names]
+        return find_records(self.directory)
+
+
+def list_runs(config: RunsConfig, names: list[str]) -> None:
+    """Prints the table of all runs."""
+    from trainers.run_tables import list_table
+
+    _expect(names, "")
+    records = config.records([])
+    print(list_table(records) if records else f"no run in {config.runs_dir} yet")
+
+
+def show(config: RunsConfig, names: list[str]) -> None:
+    """Prints one run."""
+    from trainers.run_tables import show_text
+
+    _expect(names, "RUN")
+    print(show_text(config.records(names)[0]))
+
+
+def diff(config: RunsConfig, names: list[str]) -> None:
+    """Prints two runs where they differ, or opens a tool on them."""
+    from trainers import comparison
+
+    _expect(names, "RUN RUN")
+    a, b = config.records(names)
+    if not config.tool:
+        print(comparison.diff_text(a, b))
+    elif not comparison.run_tool(a, b, config.tool):
+        print(f"{a.directory} and {b.directory} have the same flags and the same net source")
+
+
+def note(config: RunsConfig, names: list[str]) -> None:
+    """Adds a line to a run's notes."""
+    from trainers.experiment import NOTES_FILE, write_atomically
+
+    _expect(names, "RUN TEXT")
+    record = config.records(names[:1])[0]
+    text = " ".join(names[1].split())
+    if not text:
+        raise UserError("an empty note says nothing")
+    path = record.directory / NOTES_FILE
+    if not record.flags or (path.exists() and not record.notes):
+        raise UserError(f"{record.directory} is {record.state}: {'; '.join(record.faults)}")
+    before = (record.notes or f"# {record.name}").rstrip()
+    write_atomically(path, f"{before}\n\n{datetime.date.today()}: {text}\n")
+    print(f"noted in {path}")
+
+
+def prune(config: RunsConfig, names: list[str]) -> None:
+    """Removes checkpoints that no command needs."""
+    from trainers import pruning
+
+    verb = "would be removed" if config.dry_run else "removed"
+    total = 0
+    for record in config.records(names):
+        done = pruning.prune(record, dry_run=config.dry_run)
+        if done.left_alone:
+            print(f"{record.name}: left alone: {done.left_alone}")
+        elif done.removed:
+            listed = ", ".join(path.name for path in done.removed)
+            print(f"{record.name}: {verb}: {listed} ({done.freed / 1e6:,.1f} MB)")
+        total += done.freed
+    print(f"{total / 1e6:,.1f} MB {'would be freed' if config.dry_run else 'freed'}")
+
+
+def resume(config: RunsConfig, names: list[str]) -> None:
+    """Continues an interrupted run, by its own flags, where its folder is now."""
+    _expect(names, "RUN")
+    record = config.records(names)[0]
+    if record.state != INTERRUPTED or record.config is None:
+        reasons = f" ({'; '.join(record.faults)})" if record.state == BROKEN else ""
+        raise UserError(f"{record.directory} is {record.state}{reasons}: nothing to continue")
+    start_tensorflow()
+    from trainers import loop
+
+    parent = record.directory.resolve().parent
+    moved = dataclasses.replace(record.config, runs_dir=str(parent.parent), experiment=parent.name)
+    _, score = loop.train(moved, continued=record.run)
+    print(f"{record.directory}: validation {score.line()} over {score.images} images")
+
+
+def report(config: RunsConfig, names: list[str]) -> None:
+    """Writes the report."""
+    from trainers import report_page
+
+    _expect(names, "")
+    path = pathlib.Path(config.output) if config.output else config.directory / "report.html"
+    records = config.records([])
+    report_page.write(path, records)
+    print(f"{len(records)} run{'' if len(records) == 1 else 's'}: {path}")
+
+
+COMMANDS: dict[str, Callable[[RunsConfig, list[str]], None]] = {
+    "list": list_runs,
+    "show": show,
+    "diff": diff,
+    "note": note,
+    "prune": prune,
+    "resume": resume,
+    "report": report,
+}
+
+# Which sub-command a flag belongs to, where it is one's alone.
+_OWN_FLAGS = {"dry_run": "prune", "tool": "diff", "output": "report"}
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the sub-command that is named first."""
+    config = config_from_flags(RunsConfig)
+    if not arguments or arguments[0] not in COMMANDS:
+        found = f"{arguments[0]!r} is no sub-command" if arguments else "no sub-command is named"
+        raise UserError(f"{found}: there are {', '.join(COMMANDS)} (--help says what each does)")
+    name, *rest = arguments
+    for line, differs in flag_lines(config):
+        owner = _OWN_FLAGS.get(line[2:].partition("=")[0], name)
+        if differs and owner != name:
+            raise UserError(f"{line} is a flag of {owner}, not of {name}")
+    COMMANDS[name](config, rest)
+
+
+def _expect(names: list[str], wanted: str) -> None:
+    """Raises UserError where there are more or fewer names than words in `wanted`."""
+    if len(names) != len(wanted.split()):
+        raise UserError(
+            f"{len(names)} arguments after the sub-command, {wanted or 'none'} wanted: "
+            + (" ".join(names) or "nothing was given")
+        )
+
+
+if __name__ == "__main__":
+    run(main, configs=[RunsConfig], positional=True, tensorflow=False)
