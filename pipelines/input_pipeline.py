@@ -19,9 +19,7 @@ A batch is a dict:
 - `weight` (evaluation): float32 [b], 1 for an image and 0 for padding.
 """
 
-import os
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -29,20 +27,12 @@ import tensorflow as tf
 from data_prep import schema
 from data_prep.commandline import UserError
 from pipelines import draws
-from pipelines.chain import Chain, device_chain, host_chain, output_shape
+from pipelines.batches import Batch, BatchMaker, chunk_size, device_chain_of, host_map_of
+from pipelines.chain import host_chain, output_shape
 from pipelines.config import OWN_SHARDS, SYNTHETIC, PipelineConfig
 from pipelines.decoders import JpegDecoder
 from pipelines.order import Order
 from pipelines.reader import Source
-
-Batch = dict[str, Any]
-
-# From the epoch, int64 [], and indices in it, int64 [k], to what a batch says about its examples.
-Locate = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
-
-# Examples that one call of the host chain makes, at most: enough that parsing, drawing and calling
-# cost little for each, few enough that the calls in flight, one a core, stay small.
-_MAX_CHUNK = 128
 
 
 def train(
@@ -75,7 +65,7 @@ def train(
     host_batch, rest = divmod(config.train_batch_size, hosts)
     if rest or host_batch % batch_size:
         raise ValueError(f"{batch_size=} does not divide {config.train_batch_size} on {hosts=}")
-    maker = _BatchMaker(source, config, _host_map(config, training=True, epoch=start // steps))
+    maker = BatchMaker(source, config, host_map_of(config, training=True, epoch=start // steps))
     if batch_size % 2 and maker.pairs:
         raise UserError(
             f"--train_device_map mixes examples in pairs, which a batch of {batch_size} on each "
@@ -84,7 +74,7 @@ def train(
     chunks = training_records(
         source,
         config,
-        chunk=_chunk(batch_size),
+        chunk=chunk_size(batch_size),
         start=start,
         epochs=epochs,
         host=host,
@@ -219,7 +209,7 @@ def evaluate(
     """
     count = source.num_records(split)
     full = -(-count // (batch_size * replicas)) * batch_size * replicas
-    maker = _BatchMaker(source, config, _host_map(config, training=False))
+    maker = BatchMaker(source, config, host_map_of(config, training=False))
     if config.data == SYNTHETIC:
         records = tf.data.Dataset.from_tensors("").repeat(full)
     else:
@@ -228,7 +218,7 @@ def evaluate(
         records = records.apply(tf.data.experimental.assert_cardinality(count))
         padding = records.take(1).repeat(full - count)
         records = records.concatenate(padding)
-    chunk = _chunk(batch_size)
+    chunk = chunk_size(batch_size)
     epochs = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat()
     indices = tf.data.Dataset.range(0, full, chunk)
     chunks = tf.data.Dataset.zip((records.batch(chunk, drop_remainder=True), epochs, indices))
@@ -251,7 +241,7 @@ def device_map(source: Source, config: PipelineConfig, training: bool) -> Callab
         A function from a batch to a batch without `drawn`, whose images are float32. A batch that
         has no `drawn` is drawn for on the spot, from its `seed`.
     """
-    chain = _device_chain(source, config, training)
+    chain = device_chain_of(source, config, training)
 
     def apply(batch: Batch) -> Batch:
         example = {name: value for name, value in batch.items() if name != "drawn"}
@@ -294,93 +284,6 @@ def image_size(config: PipelineConfig, *, training: bool = True, epoch: int = 0)
     zeros = np.zeros(3)
     blank = schema.Statistics(zeros, zeros, zeros, np.zeros([3, 3]), None)
     given = {"decoder": JpegDecoder(), "statistics": blank, "num_classes": 1}
-    flag, chain = _host_map(config, training=training, epoch=epoch)
+    flag, chain = host_map_of(config, training=training, epoch=epoch)
     height, width, _ = output_shape(host_chain(chain, flag, **given), flag)
     return height, width
-
-
-def _host_map(config: PipelineConfig, *, training: bool, epoch: int = 0) -> tuple[str, str]:
-    """The flag of a host chain, and the chain."""
-    return ("train_map", config.train_map_at(epoch)) if training else ("eval_map", config.eval_map)
-
-
-def _chunk(batch_size: int) -> int:
-    """The largest possible chunk that divides a batch."""
-    return max(size for size in range(1, _MAX_CHUNK + 1) if batch_size % size == 0)
-
-
-class _BatchMaker:
-    """Turns records in order into batches."""
-
-    def __init__(self, source: Source, config: PipelineConfig, host_map: tuple[str, str]):
-        self._source, self._config = source, config
-        flag, chain = host_map
-        self._host = host_chain(chain, flag, **source.given())
-        self._shape = output_shape(self._host, flag)
-        self._device = _device_chain(source, config, flag == "train_map")
-
-    @property
-    def pairs(self) -> bool:
-        """Whether the device chain mixes examples in pairs."""
-        return any(function.pairs for function in self._device.functions)
-
-    def batches(
-        self,
-        chunks: tf.data.Dataset,
-        locate: Locate,
-        batch_size: int,
-    ) -> tf.data.Dataset:
-        """Batches of `batch_size` from chunks (records, epoch, first index)."""
-        chunk = _chunk(batch_size)
-        make = self._synthetic(chunk) if self._config.data == SYNTHETIC else self._decode
-
-        def make_chunk(records: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor) -> Batch:
-            located = locate(epoch, first + tf.range(chunk, dtype=tf.int64))
-            batch = make(records, located["seed"]) | located
-            return batch | {"drawn": self._device.draw(batch, batch["seed"])}
-
-        def join(batch: Batch) -> Batch:
-            return tf.nest.map_structure(
-                lambda part: tf.reshape(part, [batch_size, *part.shape[2:]]), batch
-            )
-
-        # Without AutoGraph, which makes tracing many times slower and has nothing to convert.
-        made = chunks.map(
-            tf.autograph.experimental.do_not_convert(make_chunk),
-            num_parallel_calls=self._config.map_threads or len(os.sched_getaffinity(0)),
-        )
-        if chunk < batch_size:  # joining copies the images once more
-            made = made.batch(batch_size // chunk, drop_remainder=True).map(join)
-        return made.prefetch(2).with_options(_options())
-
-    def _decode(self, records: tf.Tensor, seed: tf.Tensor) -> Batch:
-        """Parses and draws for a whole chunk, then runs the host chain example by example."""
-        examples = self._source.parse(records)
-        drawn = self._host.draw(examples, seed)
-        images = tf.map_fn(
-            lambda single: self._host.apply(*single)["image"],
-            (examples, drawn),
-            fn_output_signature=tf.TensorSpec(self._shape, tf.uint8),
-        )
-        return {"image": images, "label": examples["label"]}
-
-    def _synthetic(self, chunk: int) -> Callable[[tf.Tensor, tf.Tensor], Batch]:
-        """Random pixels and labels, made once."""
-        generator = np.random.default_rng(self._config.seed)
-        pixels = generator.integers(0, 256, (chunk, *self._shape), np.uint8)
-        images = tf.constant(pixels)
-        labels = tf.constant(generator.integers(0, self._source.num_classes, chunk), tf.int32)
-        return lambda records, seed: {"image": images, "label": labels}
-
-
-def _device_chain(source: Source, config: PipelineConfig, training: bool) -> Chain:
-    flag = "train_device_map" if training else "eval_device_map"
-    return device_chain(getattr(config, flag), flag, **source.given())
-
-
-def _options() -> tf.data.Options:
-    options = tf.data.Options()
-    options.deterministic = True
-    # The order decides who reads what.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return options

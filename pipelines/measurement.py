@@ -47,7 +47,8 @@ def print_stages(source: Source, config: PipelineConfig, rounds: int, seconds: f
     threads = threads_of(config)
     print(f"{source.directory}: {source.record_bytes(schema.TRAIN) / 1024:.1f} KiB a record")
     print(
-        f"--train_map={config.train_map_at(0)}, batches of {config.train_batch_size}, {threads} threads"
+        f"--train_map={config.train_map_at(0)}, batches of {config.train_batch_size}, "
+        f"{threads} threads"
     )
     stages = stages_of(source, config)
     rates = measured(stages, rounds, seconds)

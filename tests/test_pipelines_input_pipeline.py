@@ -130,8 +130,22 @@ def test_overfitting_repeats_the_first_batches_pixel_by_pixel(directory, two_epo
         )
 
 
+@pytest.mark.parametrize(("hosts", "replicas", "start"), [(2, 2, 0), (2, 4, 9), (4, 4, 3)])
+def test_hosts_together_have_the_batches_of_one(directory, two_epochs, hosts, replicas, start):
+    parts = [
+        train(directory, replicas=replicas, start=start, epochs=2, host=host, hosts=hosts)
+        for host in range(hosts)
+    ]
+    part = BATCH // hosts
+    for name, expected in two_epochs.items():
+        # Batch by batch, the hosts' parts one after another.
+        ours = np.stack([values[name].reshape(-1, part, *expected.shape[1:]) for values in parts])
+        ours = np.moveaxis(ours, 0, 1).reshape(-1, *expected.shape[1:])
+        np.testing.assert_array_equal(ours, expected[start * BATCH :], err_msg=name)
+
+
 def test_hosts_read_different_images_and_their_seeds_never_meet(directory):
-    flags = config(directory, train_batch_size=8)
+    flags = config(directory, train_batch_size=8, host_reading="own_shards")
     source = open_dataset(flags)
     steps = input_pipeline.steps_per_epoch(source, flags, hosts=2)
     hosts = [
@@ -147,7 +161,7 @@ def test_hosts_read_different_images_and_their_seeds_never_meet(directory):
 
 
 def test_more_hosts_than_shards(directory):
-    flags = config(directory, train_batch_size=8)
+    flags = config(directory, train_batch_size=8, host_reading="own_shards")
     with pytest.raises(UserError, match=r"6 training shards for 8 hosts.*--train_shards=8"):
         input_pipeline.steps_per_epoch(open_dataset(flags), flags, hosts=8)
 
@@ -251,3 +265,32 @@ def test_image_size_is_what_batches_have(directory):
     taller = config(directory, train_map="decode_center_crop(24)|pad(3)|grayscale")
     assert input_pipeline.image_size(taller) == (30, 30)
     assert input_pipeline.image_size(taller, training=False) == (24, 24)
+
+
+def test_the_size_of_training_images_changes_by_epochs(directory):
+    changes = {
+        "train_map": "decode_random_crop({size})|random_flip",
+        "train_sizes": ("0:16", "1:24", "3:32"),
+    }
+    flags = config(directory, **changes)
+    sizes = [input_pipeline.image_size(flags, epoch=epoch) for epoch in range(5)]
+    assert sizes == [(16, 16), (24, 24), (24, 24), (32, 32), (32, 32)]
+    second = train(directory, changes=changes, start=STEPS, epochs=2)
+    fixed = {"train_map": "decode_random_crop(24)|random_flip"}
+    assert_equal(second, train(directory, changes=fixed, start=STEPS, epochs=2))
+
+
+@pytest.mark.parametrize(
+    ("train_map", "sizes"),
+    [
+        ("decode_random_crop({size})", ()),
+        ("decode_random_crop(24)", ("0:16",)),
+        ("decode_random_crop({size})", ("1:16",)),
+        ("decode_random_crop({size})", ("0:16", "2:24", "2:32")),
+        ("decode_random_crop({size})", ("0:16", "24")),
+        ("decode_random_crop({size})", ("0:0",)),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(directory, train_map, sizes):
+    with pytest.raises(UserError, match="--train_sizes"):
+        config(directory, train_map=train_map, train_sizes=sizes)

@@ -48,11 +48,21 @@ class TrainConfig:
     learning_rate: float = flag(0.01, "Base learning rate, for the global batch.")
     schedule: str = flag("constant()", "The learning rate's factor over the run.")
     warmup_epochs: float = flag(0.0, "Linear rise of the learning rate from 0, in epochs.")
+    loss: str = flag(
+        "softmax()",
+        "softmax(): the classes exclude each other. sigmoid(): binary cross-entropy of each class.",
+    )
     weight_decay: float = flag(
-        0.0, "The papers' L2 term in the loss, weight_decay/2 * sum(w^2), on the net's kernels."
+        0.0, "The papers' L2 term in the loss, weight_decay/2 * sum(w^2), on what --decayed says."
     )
     decoupled_weight_decay: float = flag(
         0.0, "Decay outside of the gradient (AdamW's), times the learning rate, on the same."
+    )
+    decayed: str = flag(
+        "net",
+        "net: the variables that the net's reference code decays. kernels: of these, the kernels "
+        "of convolutions and fully connected layers alone.",
+        choices=("net", "kernels"),
     )
     bias_rate_factor: float = flag(1.0, "What multiplies the biases' learning rate (Caffe: 2).")
     label_smoothing: float = flag(0.0, "Weight of the uniform distribution in the target.")
@@ -84,6 +94,12 @@ class TrainConfig:
         1000, "After this step, say why the loss may still be that of guessing; 0: do not look."
     )
     tensorboard: bool = flag(False, "Write TensorBoard scalars too (needs the package).")
+    tensorboard_images: int = flag(
+        0, "How many images of the first batch, as the net sees them, go to TensorBoard."
+    )
+    profile_steps: str = flag(
+        "", "FIRST:LAST, the steps of which a TensorBoard profile is written; empty: none."
+    )
     keep_checkpoints: int = flag(2, "How many of the last checkpoints are kept, beside the best.")
 
     def __post_init__(self) -> None:
@@ -98,8 +114,20 @@ class TrainConfig:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise UserError(f"--{name}={getattr(self, name)} must be above 0")
+        if self.tensorboard_images < 0:
+            raise UserError(f"--tensorboard_images={self.tensorboard_images} must not be negative")
+        self.profiled_steps()
         if self.train_steps < 0 or (self.train_steps == 0 and self.train_epochs <= 0):
             raise UserError("--train_steps or --train_epochs must be above 0")
+
+    def profiled_steps(self) -> tuple[int, int] | None:
+        """The steps before the profile begins, and when it ends. Raises UserError for no such."""
+        if not self.profile_steps:
+            return None
+        first, _, last = self.profile_steps.partition(":")
+        if not (first.isdigit() and last.isdigit() and 0 < int(first) <= int(last)):
+            raise UserError(f"--profile_steps={self.profile_steps} is not FIRST:LAST, as 10:20")
+        return int(first) - 1, int(last)
 
 
 def read_flag_file(path: str | os.PathLike[str]) -> TrainConfig:

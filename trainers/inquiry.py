@@ -2,10 +2,8 @@
 
 import math
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,6 +14,7 @@ from pipelines.reader import Source
 from trainers import diagnosis
 from trainers.config import TrainConfig
 from trainers.logbook import Logbook
+from trainers.models import AtSizes
 from trainers.replicas import Workers
 
 NON_FINITE_FILE = "non_finite_step_{}.npz"
@@ -28,14 +27,14 @@ class Inquiry:
         self,
         config: TrainConfig,
         source: Source,
-        at_size: Mapping[tuple[int, int], keras.Model],
+        at_sizes: AtSizes,
         run_dir: pathlib.Path,
         strategy: tf.distribute.Strategy,
         workers: Workers,
         logbook: Logbook,
     ):
-        """Takes what the loop has, the model for each size of images; asks nothing yet."""
-        self._config, self._source, self._at_size = config, source, at_size
+        """Takes what the loop has; asks nothing yet."""
+        self._config, self._source, self._at_sizes = config, source, at_sizes
         self._run_dir, self._logbook = run_dir, logbook
         # Where machines read shards of their own, each can make its own part of a batch only.
         own = config.pipeline.host_reading == OWN_SHARDS
@@ -44,9 +43,13 @@ class Inquiry:
         self._chief = workers.chief
         self._device_map = input_pipeline.device_map(source, config.pipeline, training=True)
 
-    def warn_of_degenerate_data(self) -> None:
-        """Before the first step: says so where its labels are all alike or its images constant."""
+    def look_at_first_batch(self) -> None:
+        """Before the first step: says so where its labels are all alike or its images constant.
+
+        Shows its first images to TensorBoard where the flags ask for it.
+        """
         batch = self._global_batch(0)
+        self._logbook.images(batch["image"][: self._config.tensorboard_images])
         for finding in diagnosis.degenerate_data(batch["image"].numpy(), batch["label"].numpy()):
             self._logbook.say(f"warning: {finding}")
 
@@ -61,7 +64,10 @@ class Inquiry:
             f"classes gives ln({classes}) = {math.log(classes):.3f}. Possible reasons:"
         )
         for finding in diagnosis.why_at_chance(
-            self._model(batch), batch["image"], batch["label"].numpy(), learning_rate
+            self._at_sizes.build_for(batch["image"]),
+            batch["image"],
+            batch["label"].numpy(),
+            learning_rate,
         ):
             self._logbook.say(f"  {finding}")
 
@@ -86,7 +92,9 @@ class Inquiry:
     def _non_finite(self, step: int) -> str:
         """Where the first such value of a step comes from, and where its batch was saved."""
         batch = self._global_batch(step)
-        found = diagnosis.locate_non_finite(self._model(batch), batch["image"], batch["label"])
+        found = diagnosis.locate_non_finite(
+            self._at_sizes.build_for(batch["image"]), batch["image"], batch["label"]
+        )
         names = input_pipeline.file_names(
             self._source, self._config.pipeline, step, self._host, self._hosts
         )
@@ -107,9 +115,6 @@ class Inquiry:
                 )
                 message += f", for {len(found.examples)} of {len(names)} images: {which}"
         return f"{message}. The batch is in {file}"
-
-    def _model(self, batch: Mapping[str, tf.Tensor]) -> keras.Model:
-        return self._at_size[tuple(batch["image"].shape[1:3])]
 
     def _global_batch(self, step: int) -> dict[str, tf.Tensor]:
         """The batch of a step, on one device, after the device chain."""

@@ -34,7 +34,9 @@ class Logbook:
         self._total_steps, self._steps_per_epoch = total_steps, steps_per_epoch
         self._log = MetricsLog(run_dir, resumed_step)
         self._progress = ProgressLine(total_steps)
-        self._summaries = _summary_writer(run_dir) if tensorboard else None
+        self._tensorboard_dir = run_dir / "tensorboard"
+        self._summaries = _summary_writer(self._tensorboard_dir) if tensorboard else None
+        self._profiling = False
         self.restart_clock()
 
     def restart_clock(self) -> None:
@@ -83,6 +85,25 @@ class Logbook:
         self._write(values)
         self.say(f"step {step}  validation: {score.line()} ({score.images} images)")
 
+    def images(self, images: tf.Tensor) -> None:
+        """Shows images, float32 [n, height, width, 3] of any scale, in TensorBoard."""
+        if self._summaries and len(images):
+            low, high = tf.reduce_min(images), tf.reduce_max(images)
+            with self._summaries.as_default(step=0):
+                tf.summary.image("input", (images - low) / (high - low), max_outputs=len(images))
+
+    def start_profile(self) -> None:
+        """Begins to record what TensorFlow does, for TensorBoard."""
+        tf.profiler.experimental.start(str(self._tensorboard_dir))
+        self._profiling = True
+
+    def stop_profile(self) -> None:
+        """Ends the recording and writes it."""
+        if self._profiling:
+            tf.profiler.experimental.stop()
+            self._profiling = False
+            self.say(f"profile written to {self._tensorboard_dir}: tensorboard --logdir on it")
+
     def say(self, text: str) -> None:
         """Prints a line that stays above the progress bar."""
         self._progress.keep(text)
@@ -124,6 +145,15 @@ class SilentLogbook(Logbook):
     def validation(self, step: int, score: Score) -> None:
         """Writes nothing."""
 
+    def images(self, images: tf.Tensor) -> None:
+        """Shows nothing."""
+
+    def start_profile(self) -> None:
+        """Records nothing."""
+
+    def stop_profile(self) -> None:
+        """Records nothing."""
+
     def say(self, text: str) -> None:
         """Says nothing."""
 
@@ -133,6 +163,8 @@ class SilentLogbook(Logbook):
 
 def _means(window: Sequence[float]) -> str:
     images = window[IMAGES]
+    if not images:
+        return "skipped"
     return f"loss {window[LOSS] / images:.4f}  top-1 {100 * window[TOP1] / images:.1f} %"
 
 
@@ -148,8 +180,8 @@ def _device_memory() -> str:
     return f"  {max(peaks) / 2**30:.1f} GiB"
 
 
-def _summary_writer(run_dir: pathlib.Path) -> tf.summary.SummaryWriter:
+def _summary_writer(directory: pathlib.Path) -> tf.summary.SummaryWriter:
     try:
-        return tf.summary.create_file_writer(str(run_dir / "tensorboard"))
+        return tf.summary.create_file_writer(str(directory))
     except ImportError:
         raise UserError("--tensorboard needs the package: pip install tensorboard") from None

@@ -1,7 +1,8 @@
 """A run's net: built from the run's own copy of its source, with or without trained weights."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 import keras
 
@@ -45,28 +46,64 @@ def build(
         raise UserError(f"--net={config.net}: {error}") from None
 
 
-def at_sizes(model: keras.Model, sizes: Iterable[Size]) -> dict[Size, keras.Model]:
-    """The net for images of each size (height, width), with the same layers and variables.
+class AtSizes:
+    """One net for images of several sizes: one set of variables, one build for each size.
 
-    Raises:
-        UserError: the net's weights depend on the size of its images.
+    Layers alone could be shared, but padding depends on the size, so each size is built as it would
+    be alone, and computed with the variables of the first build.
     """
-    first = tuple(model.input.shape[1:3])
-    models = {first: model}
-    for size in sizes:
-        try:
-            models[size] = models.get(size) or keras.models.clone_model(
-                model,
-                input_tensors=keras.Input((*size, 3)),
-                clone_function=lambda layer: layer,
-                call_function=lambda layer, *args, **kwargs: layer(*args, **kwargs),
-            )
-        except ValueError as error:
+
+    def __init__(self, builds: Sequence[keras.Model]):
+        """Takes builds of one net, each for another size; the first one's variables count.
+
+        Raises:
+            UserError: the net's weights depend on the size of its images.
+        """
+        self.model = builds[0]
+        self._builds = {_size(build.input): build for build in builds}
+        for build in builds[1:]:
+            refuse_other_shapes(self.model, build, "--train_sizes")
+
+    def __call__(self, images: Any) -> Any:
+        """What the net gives in training for images of one of the sizes."""
+        build = self._builds[_size(images)]
+        if build is self.model:
+            return build(images, training=True)
+        outputs, states = build.stateless_call(
+            [variable.value for variable in self.model.trainable_variables],
+            [variable.value for variable in self.model.non_trainable_variables],
+            images,
+            training=True,
+        )
+        for variable, state in zip(self.model.non_trainable_variables, states, strict=True):
+            variable.assign(state)
+        return outputs
+
+    def build_for(self, images: Any) -> keras.Model:
+        """The build for images of that size, with the weights as they are now."""
+        build = self._builds[_size(images)]
+        if build is not self.model:
+            build.set_weights(self.model.get_weights())
+        return build
+
+
+def refuse_other_shapes(model: keras.Model, other: keras.Model, flags: str) -> None:
+    """Raises UserError, naming the flags, where weights of a net depend on the size of its images.
+
+    Takes two builds of the net, for two sizes.
+    """
+    for a, b in zip(model.weights, other.weights, strict=True):
+        if a.shape != b.shape:
+            sizes = " and ".join("x".join(map(str, _size(each.input))) for each in (model, other))
             raise UserError(
-                f"--train_sizes: {model.name}, built for images of {first[0]}x{first[1]}, takes "
-                f"none of {size[0]}x{size[1]}: {str(error).splitlines()[0]}"
-            ) from None
-    return models
+                f"{flags}: images of {sizes}, but {a.path} of {model.name} fits one size only: "
+                "make them the same"
+            )
+
+
+def _size(images: Any) -> Size:
+    _, height, width, _ = images.shape
+    return height, width
 
 
 def load_trained(

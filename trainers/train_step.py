@@ -5,6 +5,7 @@ replicas once, before clipping and the optimizer see them, so every replica then
 step. A step whose gradient is not finite changes no weights.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -48,7 +49,7 @@ class TrainStep:
         nets: ModuleType,
         device_map: Callable[[Batch], Batch],
         strategy: tf.distribute.Strategy,
-        at_size: Mapping[tuple[int, int], keras.Model] | None = None,
+        call: Callable[[tf.Tensor], Any] | None = None,
     ):
         """Makes the optimizer's variables.
 
@@ -59,14 +60,16 @@ class TrainStep:
             nets: the package that the model was built from.
             device_map: the device chain of the pipeline.
             strategy: the strategy, whose scope is the current one.
-            at_size: the same net for each size of images (height, width) that it will be given;
-                None where it is the model's own size.
+            call: what computes the model in training, where its images have several sizes.
         """
         self._config, self._model, self._nets, self._strategy = config, model, nets, strategy
-        self._at_size = at_size or {tuple(model.input.shape[1:3]): model}
+        self._call = call or functools.partial(model, training=True)
         self._device_map = device_map
         self._heads: Mapping[str, float] = nets.entry(net).auxiliary_weights
+        self._loss = losses.LOSSES.make(config.loss)
         self._decayed = nets.decay_variables(net, model)
+        if config.decayed == "kernels":
+            self._decayed = [v for v in self._decayed if v.name == "kernel"]
         self.optimizer = Optimizer(
             OPTIMIZERS.make(config.optimizer),
             model.trainable_variables,
@@ -209,7 +212,6 @@ class TrainStep:
         """The sums of one batch (float32 [4]), and the gradients of its part of the loss."""
         config = self._config
         batch = self._device_map(batch)
-        model = self._at_size[tuple(batch["image"].shape[1:3])]
         labels = batch["label"]
         replicas = self._strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
@@ -217,15 +219,19 @@ class TrainStep:
                 self._nets.example_seeds(batch["seed"]),
                 self._nets.replica_means(mean_over_replicas),
             ):
-                outputs = model(batch["image"], training=True)
+                outputs = self._call(batch["image"])
             objective, logits = losses.with_auxiliary_heads(
-                outputs, labels, self._heads, label_smoothing=config.label_smoothing
+                outputs,
+                labels,
+                self._heads,
+                loss=self._loss,
+                label_smoothing=config.label_smoothing,
             )
             penalty = losses.l2_penalty(self._decayed, config.weight_decay)
             loss = tf.reduce_sum(objective) / config.pipeline.train_batch_size
             loss += penalty / (replicas * config.accumulation_steps)
             scaled_loss = loss * self._loss_scale
-        gradients = tape.gradient(scaled_loss, model.trainable_variables)
+        gradients = tape.gradient(scaled_loss, self._model.trainable_variables)
         columns = (
             objective,
             losses.correct(logits, labels, 1),

@@ -1,0 +1,110 @@
+"""Batches from records in order: parse, draw, host chain, then joined and prefetched."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines.chain import Chain, device_chain, host_chain, output_shape
+from pipelines.config import SYNTHETIC, PipelineConfig
+from pipelines.reader import Source
+
+Batch = dict[str, Any]
+
+# From the epoch, int64 [], and indices in it, int64 [k], to what a batch says about its examples.
+Locate = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+
+# Examples that one call of the host chain makes, at most: enough that parsing, drawing and calling
+# cost little for each, few enough that the calls in flight, one a core, stay small.
+_MAX_CHUNK = 128
+
+
+def host_map_of(config: PipelineConfig, *, training: bool, epoch: int = 0) -> tuple[str, str]:
+    """The flag of a host chain, and the chain."""
+    return ("train_map", config.train_map_at(epoch)) if training else ("eval_map", config.eval_map)
+
+
+def chunk_size(batch_size: int) -> int:
+    """The largest possible chunk that divides a batch."""
+    return max(size for size in range(1, _MAX_CHUNK + 1) if batch_size % size == 0)
+
+
+class BatchMaker:
+    """Turns records in order into batches."""
+
+    def __init__(self, source: Source, config: PipelineConfig, host_map: tuple[str, str]):
+        """`host_map` is what `host_map_of` gives for training or for evaluation."""
+        self._source, self._config = source, config
+        flag, chain = host_map
+        self._host = host_chain(chain, flag, **source.given())
+        self._shape = output_shape(self._host, flag)
+        self._device = device_chain_of(source, config, flag == "train_map")
+
+    @property
+    def pairs(self) -> bool:
+        """Whether the device chain mixes examples in pairs."""
+        return any(function.pairs for function in self._device.functions)
+
+    def batches(
+        self,
+        chunks: tf.data.Dataset,
+        locate: Locate,
+        batch_size: int,
+    ) -> tf.data.Dataset:
+        """Batches of `batch_size` from chunks (records, epoch, first index)."""
+        chunk = chunk_size(batch_size)
+        make = self._synthetic(chunk) if self._config.data == SYNTHETIC else self._decode
+
+        def make_chunk(records: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor) -> Batch:
+            located = locate(epoch, first + tf.range(chunk, dtype=tf.int64))
+            batch = make(records, located["seed"]) | located
+            return batch | {"drawn": self._device.draw(batch, batch["seed"])}
+
+        def join(batch: Batch) -> Batch:
+            return tf.nest.map_structure(
+                lambda part: tf.reshape(part, [batch_size, *part.shape[2:]]), batch
+            )
+
+        # Without AutoGraph, which makes tracing many times slower and has nothing to convert.
+        made = chunks.map(
+            tf.autograph.experimental.do_not_convert(make_chunk),
+            num_parallel_calls=self._config.map_threads or len(os.sched_getaffinity(0)),
+        )
+        if chunk < batch_size:  # joining copies the images once more
+            made = made.batch(batch_size // chunk, drop_remainder=True).map(join)
+        return made.prefetch(2).with_options(_options())
+
+    def _decode(self, records: tf.Tensor, seed: tf.Tensor) -> Batch:
+        """Parses and draws for a whole chunk, then runs the host chain example by example."""
+        examples = self._source.parse(records)
+        drawn = self._host.draw(examples, seed)
+        images = tf.map_fn(
+            lambda single: self._host.apply(*single)["image"],
+            (examples, drawn),
+            fn_output_signature=tf.TensorSpec(self._shape, tf.uint8),
+        )
+        return {"image": images, "label": examples["label"]}
+
+    def _synthetic(self, chunk: int) -> Callable[[tf.Tensor, tf.Tensor], Batch]:
+        """Random pixels and labels, made once."""
+        generator = np.random.default_rng(self._config.seed)
+        pixels = generator.integers(0, 256, (chunk, *self._shape), np.uint8)
+        images = tf.constant(pixels)
+        labels = tf.constant(generator.integers(0, self._source.num_classes, chunk), tf.int32)
+        return lambda records, seed: {"image": images, "label": labels}
+
+
+def device_chain_of(source: Source, config: PipelineConfig, training: bool) -> Chain:
+    """The device chain that the flags name, of training or of evaluation."""
+    flag = "train_device_map" if training else "eval_device_map"
+    return device_chain(getattr(config, flag), flag, **source.given())
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    # The order decides who reads what.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return options
