@@ -69,8 +69,9 @@ bench:
 	    --data_dir=$(DEMO)/bench
 	$(BIN)/python pipelines/compare.py --data_dir=$(DEMO)/bench
 
+# Two test files at a time: most of their time is Python's, on one core.
 test:
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint:
 	$(BIN)/ruff check .

@@ -30,8 +30,12 @@ if TYPE_CHECKING:
     from data_prep.shards import ShardJob
     from data_prep.sources import ImageRef, Source
 
-ILSVRC_IMAGES = 1_281_167 + 50_000
-ILSVRC_IMAGE_BYTES = (1_281_167 * 115_400 + 50_000 * 134_900) / ILSVRC_IMAGES
+ILSVRC_IMAGES = sum(schema.ILSVRC2012_IMAGES.values())
+# The mean size of a JPEG in the tars, by split.
+ILSVRC_IMAGE_BYTES = (
+    schema.ILSVRC2012_IMAGES[schema.TRAIN] * 115_400
+    + schema.ILSVRC2012_IMAGES[schema.VALIDATION] * 134_900
+) / ILSVRC_IMAGES
 TARGETS = {"opencv": 1.2, "libjpeg-turbo, decode and encode": 0.7}
 
 

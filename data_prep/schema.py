@@ -34,6 +34,9 @@ TRAIN = "train"
 VALIDATION = "validation"
 SPLITS = (TRAIN, VALIDATION)
 
+# ILSVRC 2012 (Russakovsky et al. 2015, table 2): images by split.
+ILSVRC2012_IMAGES = {TRAIN: 1_281_167, VALIDATION: 50_000}
+
 # Features of one record.
 IMAGE = "image"  # bytes: JPEG (or raw pixels, by ImageSettings.encoding), RGB
 LABEL = "label"  # int64: 0..N-1

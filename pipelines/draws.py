@@ -11,6 +11,7 @@ differs in its last bit from the scalar one that handles a vector's rest, so tha
 depend on the size of the batch.
 """
 
+import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -24,9 +25,12 @@ _QUANTILES = 1 << 16
 # Draws of one stream.
 _STREAM = 32
 
-# Constants from a fixed generator: from the front for draws, from the back for places in a chain.
-_KEYS = np.random.Generator(np.random.Philox(2012)).integers(
-    0, 1 << 32, size=(4096, 2), dtype=np.uint32
+# Constants: from the front for draws, from the back for places in a chain. From a standardised
+# hash, as NumPy does not promise that its generators give the same numbers for ever.
+_KEYS = (
+    np.frombuffer(hashlib.shake_128(b"pipelines.draws").digest(4096 * 8), "<u4")
+    .astype(np.uint32)
+    .reshape(4096, 2)
 )
 
 

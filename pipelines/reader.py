@@ -31,7 +31,7 @@ from pipelines.shards import (
 REBUILD = "run data_prep/verify_tfrecords.py --repair, or build the data set again"
 
 # As many training images as ILSVRC 2012 has; few to evaluate, because there is nothing to learn.
-SYNTHETIC_RECORDS = {schema.TRAIN: 1_281_167, schema.VALIDATION: 1_000}
+SYNTHETIC_RECORDS = schema.ILSVRC2012_IMAGES | {schema.VALIDATION: 1_000}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,6 +30,17 @@ def test_a_cut_off_last_line_is_left_out(tmp_path):
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3]
 
 
+def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_lost(tmp_path):
+    write(tmp_path, [1, 2])
+    path = tmp_path / "metrics.jsonl"
+    first, second = path.read_text().splitlines()
+    damaged = f"{first}\n{second[:9]}\n{second}\n"
+    path.write_text(damaged)
+    with pytest.raises(UserError, match=r"metrics.jsonl, line 2, is damaged"):
+        MetricsLog(tmp_path, 2)
+    assert path.read_text() == damaged
+
+
 def test_no_metrics_is_an_error_that_says_so(tmp_path):
     with pytest.raises(UserError, match="has not started"):
         read_metrics(tmp_path)

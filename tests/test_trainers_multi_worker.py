@@ -12,7 +12,8 @@ import time
 import pytest
 
 from data_prep.commandline import UserError
-from tests.conftest import ROOT, run_command
+from tests.conftest import ROOT
+from trainers import config, loop
 from trainers.metrics_log import METRICS_FILE, read_metrics
 from trainers.replicas import MULTI_WORKER, make_strategy
 
@@ -90,18 +91,13 @@ def values(run_dir: pathlib.Path) -> list[tuple]:
 
 def test_two_processes_have_the_losses_of_two_replicas_also_when_stopped(generated_data, tmp_path):
     data = f"--data_dir={generated_data}"
-    run_command(
-        "trainers/train.py",
-        *FLAGS,
-        data,
-        f"--runs_dir={tmp_path / 'one'}",
-        "--replicas=cpu:2",
-        "--train_steps=20",
-    )
-    expected = values(tmp_path / "one" / "resnet10" / "1")
-    assert len(expected) == 20 + 4, "every step, and an evaluation after every sixth and the last"
+    flags = (data, "--train_steps=14")
+    one = config.parse([*FLAGS, *flags, f"--runs_dir={tmp_path / 'one'}", "--replicas=cpu:2"])
+    run, _ = loop.train(one)
+    expected = values(run.directory)
+    assert len(expected) == 14 + 3, "every step, and an evaluation after every sixth and the last"
 
-    flags = (data, f"--runs_dir={tmp_path / 'two'}", "--train_steps=20")
+    flags += (f"--runs_dir={tmp_path / 'two'}",)
     run_dir = tmp_path / "two" / "resnet10" / "1"
     workers = start_workers(*flags)
     wait_for_lines(run_dir / METRICS_FILE, 3)

@@ -36,7 +36,7 @@ class MetricsLog:
 def read_metrics(run_dir: pathlib.Path) -> list[dict[str, Any]]:
     """The lines of a run's metrics.jsonl; a last line that was cut off is left out.
 
-    Raises UserError where the file is missing.
+    Raises UserError where the file is missing, or a line before the last is damaged.
     """
     path = run_dir / METRICS_FILE
     if not path.exists():
@@ -72,13 +72,18 @@ def draw_curves(run_dir: pathlib.Path, title: str) -> pathlib.Path:
 
 
 def _complete_lines(path: pathlib.Path) -> Iterable[dict[str, Any]]:
-    """Parses a log up to its first line that is not whole."""
+    """Parses a log, less a last line that was cut off. Raises UserError for another such line."""
     if not path.exists():
         return
-    for text in path.read_text().splitlines():
+    texts = path.read_text().splitlines()
+    for number, text in enumerate(texts, 1):
         try:
             line = json.loads(text)
         except ValueError:
+            if number < len(texts):
+                raise UserError(
+                    f"{path}, line {number}, is damaged: mend or remove that line"
+                ) from None
             return
         yield line
 

@@ -22,9 +22,8 @@ from pipelines.spec import parse_call
 from trainers import run_config
 from trainers.run_records import RunRecord
 
-# ILSVRC 2012 (Russakovsky et al. 2015, table 2): what published errors are measured on.
+# What published errors are measured on.
 CLASSES = 1000
-RECORDS = {schema.TRAIN: 1_281_167, schema.VALIDATION: 50_000}
 
 # What a recipe's epochs may differ by, as a fraction, because the last evaluation comes late.
 _EPOCHS_TOLERANCE = 0.01
@@ -196,7 +195,7 @@ def _differences_of_training(record: RunRecord, entry: nets.Net) -> Iterator[Dif
     if classes != CLASSES:
         yield Difference("data", f"{classes:,} classes", f"{CLASSES:,}")
     records = record.data.get("records", {})
-    for split, count in RECORDS.items():
+    for split, count in schema.ILSVRC2012_IMAGES.items():
         if records.get(split, count) != count:
             yield Difference("data", f"{records[split]:,} {split} images", f"{count:,}")
     if record.data.get("generated") or record.flags.get("data") == SYNTHETIC:
