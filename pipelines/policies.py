@@ -58,22 +58,32 @@ _IMAGENET_POLICY = """
 
 
 @MAP_FUNCTIONS.register
-def rand_augment(number: int = 2, magnitude: int = 9) -> MapFunction:
+def rand_augment(
+    number: int = 2, magnitude: int = 9, deviation: float = 0.0, probability: float = 1.0
+) -> MapFunction:
     """So many operations in a row, each any of 14, all of one magnitude (Cubuk et al. 2020).
 
     Args:
         number: of operations (the paper's N).
         magnitude: 0 to 30 (the paper's M).
+        deviation: of a normal error of each operation's magnitude, in its steps; cut off at 0 and
+            30 (timm's mstd, in a tenth of its 31 steps: 0.5 there is 1.5 here).
+        probability: of doing each of the operations (timm: 0.5).
     """
     steps = 31
     if not 0 <= magnitude < steps:
         raise ValueError(f"a magnitude lies from 0 to {steps - 1}, not at {magnitude!r}")
-    table = _magnitudes(_ranges(0.3, 150 / 331, 30, 0.9, 4), steps)[:, magnitude]
+    table = _magnitudes(_ranges(0.3, 150 / 331, 30, 0.9, 4), steps)
     choices = len(_OPERATIONS) - 1  # no inversion
 
     def draw(example: Example, seed: tf.Tensor) -> Drawn:
         chosen = draws.below(draws.uniform(seed, number, 0), tf.constant(choices))
-        return _signed(chosen, tf.gather(tf.constant(table), chosen), seed)
+        done = draws.uniform(seed, number, 3) < probability
+        chosen = tf.where(done, chosen, _NAMES.index("identity"))
+        error = tf.round(deviation * draws.normal(seed, number, 4))
+        step = tf.clip_by_value(magnitude + tf.cast(error, tf.int32), 0, steps - 1)
+        magnitudes = tf.gather(tf.constant(table.ravel()), chosen * steps + step)
+        return _signed(chosen, magnitudes, seed)
 
     return _policy(draw, number, relative_moves=True)
 

@@ -89,6 +89,28 @@ def test_magnitudes_of_rand_augment():
             assert (found >= 0).all()
 
 
+def test_rand_augment_does_each_operation_with_its_probability():
+    done = rand_augment(2, 9, probability=0.25).draw({}, SEEDS)["operation"].numpy() > 0
+    for place in range(2):  # one operation of 14 is the identity anyway
+        assert scipy.stats.binomtest(int(done[:, place].sum()), COUNT, 0.25 * 13 / 14).pvalue > 0.01
+    assert scipy.stats.binomtest(int(done.all(1).sum()), COUNT, (0.25 * 13 / 14) ** 2).pvalue > 0.01
+
+
+def test_rand_augment_varies_its_magnitude():
+    drawn = rand_augment(1, 27, deviation=2.0).draw({}, SEEDS)
+    operation, magnitude = (drawn[name].numpy().ravel() for name in ("operation", "magnitude"))
+    steps = np.round(np.abs(magnitude[operation == 5])).astype(int)  # degrees are steps
+    np.testing.assert_allclose(np.abs(magnitude[operation == 5]), steps, rtol=1e-5)
+    normal = scipy.stats.norm(27, 2)
+    expected = np.diff(normal.cdf(np.arange(21.5, 30)))  # 22 to 29
+    counts = np.array([(steps == step).sum() for step in range(22, 30)])
+    most = (steps == 30).sum()
+    rest = len(steps) - counts.sum() - most
+    shares = np.append(expected, [normal.sf(29.5), normal.cdf(21.5)])
+    found = np.append(counts, [most, rest])
+    assert scipy.stats.chisquare(found, shares * len(steps)).pvalue > 0.01
+
+
 def test_magnitudes_of_trivial_augment_cover_the_wide_space():
     drawn = trivial_augment_wide().draw({}, SEEDS)
     operation, magnitude = (drawn[name].numpy().ravel() for name in ("operation", "magnitude"))

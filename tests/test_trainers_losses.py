@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data_prep.commandline import UserError
 from trainers import losses
 
 RNG = np.random.default_rng(0)
@@ -30,6 +31,51 @@ def test_distributions_as_labels():
     targets = RNG.dirichlet(np.ones(10), size=6).astype(np.float32)
     found = losses.cross_entropy(tf.constant(LOGITS), tf.constant(targets))
     np.testing.assert_allclose(found, reference(targets), rtol=1e-5)
+
+
+def binary(targets: np.ndarray) -> np.ndarray:
+    chances = 1 / (1 + np.exp(-LOGITS.astype(np.float64)))
+    return -(targets * np.log(chances) + (1 - targets) * np.log(1 - chances)).mean(1)
+
+
+def test_softmax_is_cross_entropy():
+    assert losses.LOSSES.make("softmax()") is losses.cross_entropy
+
+
+def test_sigmoid_asks_for_each_class_by_itself():
+    loss = losses.LOSSES.make("sigmoid()")
+    found = loss(tf.constant(LOGITS), tf.constant(LABELS))
+    np.testing.assert_allclose(found, binary(np.eye(10)[LABELS]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "row"), [(0.0, [1, 1, 0, 1]), (0.2, [1, 0, 0, 1]), (0.5, [1, 0, 0, 0])]
+)
+def test_sigmoid_takes_a_mixed_class_above_the_threshold_as_there(threshold, row):
+    shares = np.zeros([6, 10], np.float32)
+    shares[:, :4] = [0.6, 0.1, 0.0, 0.3]
+    targets = np.zeros([6, 10])
+    targets[:, :4] = row
+    loss = losses.LOSSES.make(f"sigmoid({threshold})")
+    found = loss(tf.constant(LOGITS), tf.constant(shares))
+    np.testing.assert_allclose(found, binary(targets), rtol=1e-5)
+    smoothed = loss(tf.constant(LOGITS), tf.constant(shares), label_smoothing=0.1)
+    np.testing.assert_allclose(smoothed, binary(0.9 * targets + 0.01), rtol=1e-5)
+
+
+@pytest.mark.parametrize("spec", ["sigmoid(1.0)", "sigmoid(-0.1)", "hinge()"])
+def test_a_loss_that_there_is_not_is_refused(spec):
+    with pytest.raises(UserError):
+        losses.LOSSES.make(spec)
+
+
+def test_auxiliary_heads_have_the_same_loss():
+    outputs = {"logits": tf.constant(LOGITS), "aux1": tf.constant(LOGITS)}
+    objective, _ = losses.with_auxiliary_heads(
+        outputs, tf.constant(LABELS), {"aux1": 0.3}, loss=losses.sigmoid(), label_smoothing=0.1
+    )
+    wanted = 1.3 * binary(0.9 * np.eye(10)[LABELS] + 0.01)
+    np.testing.assert_allclose(objective, wanted, rtol=1e-5)
 
 
 def test_auxiliary_heads_add_their_weighted_losses_and_do_not_score():

@@ -93,6 +93,13 @@ def test_fifty_steps_agree_with_numpy(spec, reference, decay):
     np.testing.assert_allclose(run(spec, decay), reference(decay), rtol=2e-4, atol=2e-5)
 
 
+def test_lamb_takes_adams_steps_where_nothing_decays():
+    np.testing.assert_allclose(
+        run("lamb(scale_all=False)"), run("adamw(epsilon=1e-6)"), rtol=2e-4, atol=2e-5
+    )
+    np.testing.assert_array_equal(run("lamb(scale_all=False)", DECAY), run("lamb()", DECAY))
+
+
 def test_undecayed_variables_do_not_decay():
     variable = keras.Variable(START, dtype="float32", name="gamma")
     optimizer = Optimizer(OPTIMIZERS.make("sgd()"), [variable], decay=0.5, decayed=[])

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
 from data_prep.commandline import UserError
@@ -38,6 +39,16 @@ def test_polynomial_falls_to_its_end():
 def test_exponential_steps_down_by_epochs():
     found = factors("exponential(0.94, 2)", [0, 19, 20, 45])
     assert found == pytest.approx([1, 1, 0.94, 0.94**2])
+
+
+def test_triangular_is_ffcvs_interpolation():
+    steps = [0, 1, 10, 19, 20, 21, 460, 899, 900]
+    expected = np.interp(steps, [0, 20, 900], [1e-4, 1, 0])
+    assert factors("triangular(2, start=1e-4)", steps) == pytest.approx(expected)
+
+
+def test_triangular_ends_at_nothing_where_its_peak_is_the_end():
+    assert factors("triangular(90)", [450, 899, 900]) == pytest.approx([0.5, 899 / 900, 0])
 
 
 def test_plateau_divides_when_patience_is_over_and_at_most_so_often():

@@ -12,7 +12,7 @@ from pipelines.config import PipelineConfig
 from trainers import losses
 from trainers.config import TrainConfig
 from trainers.replicas import make_strategy
-from trainers.train_step import GRADIENT_NORM, TrainStep
+from trainers.train_step import GRADIENT_NORM, LOSS, TrainStep
 
 BATCH, CLASSES = 8, 10
 CONFIG = TrainConfig(
@@ -211,3 +211,30 @@ def test_xla_computes_the_same(precision):
     tolerance = 1e-4 if precision == "float32" else 2e-2
     rows = [stepper.take(3, 2e-4)[:, 0] for stepper in (plain, compiled)]
     np.testing.assert_allclose(*rows, rtol=tolerance)
+
+
+def test_normalisation_and_biases_do_not_decay_where_the_flags_say_kernels():
+    stepper = make(
+        "resnet50_v1_5",  # whose reference code decays every variable
+        32,
+        decayed="kernels",
+        optimizer="sgd(0.0)",
+        clip_norm=1e-9,  # so that only the decay moves anything
+        weight_decay=0.0,
+        decoupled_weight_decay=0.5,
+    )
+    before = {v.path: v.numpy() for v in stepper.model.trainable_variables}
+    stepper.take(1, 1.0)
+    for variable in stepper.model.trainable_variables:
+        kept = 0.5 if variable.name == "kernel" else 1.0
+        np.testing.assert_allclose(variable.numpy(), kept * before[variable.path], atol=1e-6)
+
+
+def test_the_loss_is_the_one_that_the_flags_name():
+    row = make("resnet10", 32, options={"width": 8}, loss="sigmoid()").take(1, 0.0)[0]
+    keras.utils.set_random_seed(5)
+    model = nets.build("resnet10", CLASSES, image_size=32, width=8)
+    data = {name: tf.constant(values[:BATCH]) for name, values in stream(32).items()}
+    logits = model(data["image"], training=True)
+    expected = tf.reduce_sum(losses.sigmoid()(logits, data["label"]))
+    np.testing.assert_allclose(row[LOSS], expected, rtol=1e-5)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from data_prep import schema
 from data_prep.commandline import UserError, config_from_flags, define_flags, flag
 from pipelines.config import PipelineConfig
 

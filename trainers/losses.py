@@ -5,10 +5,25 @@ padded last batch of an evaluation.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import tensorflow as tf
 
+from pipelines.spec import Registry
+
 TOP_K = 5
+
+
+class Loss(Protocol):
+    """What `--loss` names: float32 [B] from logits and labels, as `cross_entropy`."""
+
+    def __call__(
+        self, logits: tf.Tensor, labels: tf.Tensor, *, label_smoothing: float = 0.0
+    ) -> tf.Tensor:
+        """The loss of each example."""
+
+
+LOSSES = Registry("loss")
 
 
 def cross_entropy(
@@ -26,12 +41,40 @@ def cross_entropy(
         float32 [B].
     """
     logits = tf.cast(logits, tf.float32)
-    num_classes = logits.shape[-1]
     if labels.shape.rank == 1 and not label_smoothing:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    targets = tf.one_hot(labels, num_classes) if labels.shape.rank == 1 else labels
-    targets = targets * (1 - label_smoothing) + label_smoothing / num_classes
+    targets = _smoothed(_distributions(labels, logits.shape[-1]), label_smoothing)
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+
+
+@LOSSES.register
+def softmax() -> Loss:
+    """The classes exclude each other: `cross_entropy`."""
+    return cross_entropy
+
+
+@LOSSES.register
+def sigmoid(threshold: float = 0.0) -> Loss:
+    """Each class for itself: binary cross-entropy, the mean over the classes.
+
+    Every class that mixup or cutmix has put into an image is in it: its target is 1, however large
+    its share (Wightman et al. 2021, ResNet strikes back, arXiv:2110.00476).
+
+    Args:
+        threshold: the share above which a class is in the image, in [0, 1).
+
+    Labels are smoothed after that; timm smooths before, so that its threshold undoes it.
+    """
+    if not 0 <= threshold < 1:
+        raise ValueError(f"a threshold lies from 0 to below 1, not at {threshold!r}")
+
+    def loss(logits: tf.Tensor, labels: tf.Tensor, *, label_smoothing: float = 0.0) -> tf.Tensor:
+        logits = tf.cast(logits, tf.float32)
+        present = tf.cast(_distributions(labels, logits.shape[-1]) > threshold, tf.float32)
+        targets = _smoothed(present, label_smoothing)
+        return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits), axis=-1)
+
+    return loss
 
 
 def with_auxiliary_heads(
@@ -39,6 +82,7 @@ def with_auxiliary_heads(
     labels: tf.Tensor,
     weights: Mapping[str, float],
     *,
+    loss: Loss = cross_entropy,
     label_smoothing: float = 0.0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The objective of each example, auxiliary heads included, and the logits it is scored by.
@@ -46,7 +90,9 @@ def with_auxiliary_heads(
     Args:
         outputs: a net's logits [B, N], or {'logits': ..., name of a head: ...}.
         labels: as in `cross_entropy`.
-        weights: what each head's cross-entropy counts (GoogLeNet: 0.3 each).
+        weights: what each head's loss counts (GoogLeNet: 0.3 each).
+        loss: of the logits and of each head.
+        label_smoothing: as in `cross_entropy`.
 
     Returns:
         (objective float32 [B], logits [B, N]).
@@ -54,9 +100,9 @@ def with_auxiliary_heads(
     if not isinstance(outputs, Mapping):
         outputs = {"logits": outputs}
     logits = outputs["logits"]
-    objective = cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    objective = loss(logits, labels, label_smoothing=label_smoothing)
     for head, weight in weights.items():
-        objective += weight * cross_entropy(outputs[head], labels, label_smoothing=label_smoothing)
+        objective += weight * loss(outputs[head], labels, label_smoothing=label_smoothing)
     return objective, logits
 
 
@@ -82,3 +128,12 @@ def correct(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
         labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
     k = min(k, logits.shape[-1])
     return tf.cast(tf.math.in_top_k(labels, tf.cast(logits, tf.float32), k), tf.float32)
+
+
+def _distributions(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
+    """Labels int [B] or float [B, N] as the latter."""
+    return tf.one_hot(labels, num_classes) if labels.shape.rank == 1 else labels
+
+
+def _smoothed(targets: tf.Tensor, label_smoothing: float) -> tf.Tensor:
+    return targets * (1 - label_smoothing) + label_smoothing / targets.shape[-1]

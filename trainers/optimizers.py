@@ -106,8 +106,19 @@ def adamw(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Up
 
 
 @OPTIMIZERS.register
-def lamb(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-6) -> UpdateRule:
-    """LAMB (You et al. 2020, algorithm 2): Adam's direction, scaled to the weights' own norm."""
+def lamb(
+    beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-6, scale_all: bool = True
+) -> UpdateRule:
+    """LAMB (You et al. 2020, algorithm 2): Adam's direction, scaled to the weights' own norm.
+
+    Args:
+        beta1: decay of the mean gradient.
+        beta2: decay of the mean square.
+        epsilon: added to the root of the mean square.
+        scale_all: whether variables that do not decay (biases, normalisation) are scaled too. In
+            timm and in NVIDIA's they take plain Adam steps; scaled, a bias that starts at 0 hardly
+            leaves it.
+    """
 
     def update(
         variable: tf.Tensor,
@@ -119,8 +130,9 @@ def lamb(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-6) -> Upd
     ) -> tuple[tf.Tensor, Slots]:
         direction, slots = _adam_direction(gradient, slots, step, beta1, beta2, epsilon)
         direction += decay * variable
-        trust = _ratio_or_one(tf.norm(variable), tf.norm(direction))
-        return -rate * trust * direction, slots
+        if decay or scale_all:
+            direction *= _ratio_or_one(tf.norm(variable), tf.norm(direction))
+        return -rate * direction, slots
 
     return UpdateRule({"mean": 0.0, "mean_square": 0.0}, update)
 

@@ -87,6 +87,23 @@ def cosine() -> Schedule:
 
 
 @SCHEDULES.register
+def triangular(peak_epoch: float = 2.0, start: float = 0.0) -> Schedule:
+    """A straight line from `start` up to 1 at `peak_epoch`, and another down to 0 at the end.
+
+    FFCV's recipes, where it is called cyclic (start: 1e-4), after one cycle of Smith 2017.
+    """
+
+    def schedule(progress: Progress) -> float:
+        peak = peak_epoch * progress.steps_per_epoch
+        if progress.step < peak:
+            return start + (1 - start) * progress.step / peak
+        left = progress.total_steps - progress.step
+        return max(0.0, left / max(1.0, progress.total_steps - peak))
+
+    return schedule
+
+
+@SCHEDULES.register
 def divide_on_plateau(divisor: float = 10.0, patience: int = 5, times: int = 3) -> Schedule:
     """Divides when the validation error has stopped improving (Krizhevsky et al. 2012, section 5).
 
