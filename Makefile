@@ -35,7 +35,7 @@ $(VENV)/.setup: $(VENV)/.python setup.cfg
 	$(call install,)
 	touch $@
 $(VENV)/.setup_test: $(VENV)/.python setup.cfg
-	$(call install,test beam)
+	$(call install,test beam export)
 	touch $@ $(VENV)/.setup
 # The peers are several GB, and some exist for some machines only: what is missing is left out.
 PEERS := $(shell sed -n '/^bench =/,/^[a-z\[]/s/^    //p' setup.cfg)

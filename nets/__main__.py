@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 from . import build, entry, names, summary
 
@@ -20,14 +22,28 @@ def main() -> int:
     if arguments.name is None:
         print(summary.nets_table(entry(name) for name in names()))
         return 0
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        model = build(arguments.name, image_size=arguments.image_size)
+        with _without_stderr():
+            model = build(arguments.name, image_size=arguments.image_size)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(summary.net_table(entry(arguments.name), model))
     return 0
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Hides what is written to stderr: a backend's lines about the devices that it finds."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 if __name__ == "__main__":

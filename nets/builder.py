@@ -330,9 +330,9 @@ class Builder:
     ) -> tuple[Any, str]:
         """Pads with zeros; returns the result and the ``padding`` for the layer on top of it.
 
-        Where the padding happens to be SAME's, the layer does it itself and nothing is copied. Where
-        a side is not known before the call, what is padded fits every side: for 'ceil' a zero too
-        many at the end makes no window more.
+        Where the padding happens to be SAME's, the layer does it itself and nothing is copied.
+        Where a side is not known before the call, what is padded fits every side: for 'ceil' a
+        zero too many at the end makes no window more.
         """
         if pad == "same":
             return x, "same"

@@ -1,8 +1,8 @@
 """A trained net in fully convolutional form: the net slid over an image of any size.
 
-Sermanet et al. 2014 (OverFeat, section 3.5), Simonyan & Zisserman 2015 (VGG, section 3.2): each fully
-connected layer becomes a convolution whose window is the feature maps that it flattened, and the
-scores of all positions are averaged. Nets that end in a global average (GoogLeNet, ResNet) only
+Sermanet et al. 2014 (OverFeat, section 3.5), Simonyan & Zisserman 2015 (VGG, section 3.2): each
+fully connected layer becomes a convolution whose window is the feature maps that it flattened, and
+the scores of all positions are averaged. Nets that end in a global average (GoogLeNet, ResNet) only
 average over a larger map, which is the same as averaging the scores (He et al. 2016, section 3.4).
 """
 

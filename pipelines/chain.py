@@ -19,6 +19,7 @@ from pipelines import (  # noqa: F401
     normalization,
     policies,
     resizing,
+    views,
 )
 from pipelines.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Stage
 from pipelines.spec import Call, UserError, parse_chain
@@ -107,8 +108,8 @@ def device_chain(text: str, flag: str, **given: Any) -> Chain:
     return Chain(tuple(calls), tuple(functions), first_stream=_DEVICE_STREAMS)
 
 
-def output_shape(chain: Chain, flag: str) -> tuple[int, int, int]:
-    """The shape of a host chain's images.
+def output_shape(chain: Chain, flag: str) -> tuple[int, ...]:
+    """The shape of a host chain's images: [height, width, 3], or [views, height, width, 3].
 
     Raises:
         UserError: they would be of several sizes, so that no batch can be made.
@@ -126,8 +127,7 @@ def output_shape(chain: Chain, flag: str) -> tuple[int, int, int]:
             f"--{flag}: after {chain.calls[-1]} images still differ in size: end the chain with a "
             "crop, such as random_crop(224) or center_crop(224)"
         )
-    height, width, channels = shape.as_list()
-    return height, width, channels
+    return tuple(shape.as_list())
 
 
 def _functions(text: str, flag: str, given: dict[str, Any]) -> tuple[list[Call], list[MapFunction]]:

@@ -125,5 +125,22 @@ class AnyDecoder:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class DecodedImage:
+    """No decoding: the example's image is uint8 pixels already. For exported nets."""
+
+    def shapes(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Not called: who has the pixels has their shape."""
+        raise NotImplementedError
+
+    def decode(self, example: dict[str, tf.Tensor]) -> tf.Tensor:
+        """See Decoder."""
+        return example["image"]
+
+    def crop(self, example: dict[str, tf.Tensor], box: tf.Tensor) -> tf.Tensor:
+        """See Decoder."""
+        return _slice(example["image"], box)
+
+
 def _slice(image: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     return image[box[0] : box[0] + box[2], box[1] : box[1] + box[3]]

@@ -89,7 +89,7 @@ def resize_short_side(size: int) -> MapFunction:
     """Makes the shorter side `size` pixels; the aspect ratio is kept, as far as pixels allow."""
     check_size(size)
     return MapFunction(
-        on_image(lambda image: _with_short_side(image, tf.constant(size))), Stage.IMAGE
+        on_image(lambda image: with_short_side(image, tf.constant(size))), Stage.IMAGE
     )
 
 
@@ -110,7 +110,7 @@ def random_short_side(minimum: int, maximum: int) -> MapFunction:
         return {"short_side": minimum + draws.below(draws.uniform(seed, 1)[..., 0], choices)}
 
     def apply(example: Example, drawn: Drawn) -> Example:
-        return example | {"image": _with_short_side(example["image"], drawn["short_side"])}
+        return example | {"image": with_short_side(example["image"], drawn["short_side"])}
 
     return MapFunction(apply, Stage.IMAGE, draw)
 
@@ -141,12 +141,17 @@ def resized(
     return tf.ensure_shape(tf.bitcast(rounded.output, tf.uint8), [*static, 3])
 
 
-def _with_short_side(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+def with_short_side(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """The image uint8 [H, W, 3] resized so that its shorter side is `size` pixels (int32 [])."""
     height, width = tf.unstack(tf.shape(image)[:2])
     short = tf.minimum(height, width)
-    antialias = tf.cast(short, tf.float32) > _ANTIALIAS_ABOVE * tf.cast(size, tf.float32)
     # Integers, so that 500x375 becomes what torchvision makes of it.
-    return resized(image, size * height // short, size * width // short, antialias)
+    return resized(image, size * height // short, size * width // short, shrinks(short, size))
+
+
+def shrinks(side: tf.Tensor, size: tf.Tensor | int) -> tf.Tensor:
+    """Whether resizing a side to `size` pixels shrinks it enough to need the antialiased kernel."""
+    return tf.cast(side, tf.float32) > _ANTIALIAS_ABOVE * tf.cast(size, tf.float32)
 
 
 def _largest_center(height: tf.Tensor, width: tf.Tensor, ratio: tuple[float, float]) -> tf.Tensor:

@@ -1,13 +1,15 @@
-"""Scores a trained run on every image of a split.
+"""Scores trained runs on every image of a split, by one of the papers' protocols.
 
-    python trainers/evaluate.py --run=runs/alexnet/1
+    python trainers/evaluate.py --run=runs/alexnet/1 --protocol=ten_crop
+    python trainers/evaluate.py --run=runs/googlenet/1,runs/googlenet/2 --protocol=crops_144
 
-Builds the net from the run's own copy of its source and prints top-1 and top-5 accuracy; the
-result goes into the run folder, named by its protocol.
+Builds each net from its run's own copy of its source. Prints top-1 and top-5 accuracy with their
+95 % confidence intervals, and ours beside the published errors; the result goes into the (first)
+run folder, named by its protocol.
 """
 
 from data_prep import commandline
-from trainers.config import EvaluateConfig
+from trainers.run_config import EvaluateConfig
 
 
 def main() -> None:
@@ -17,9 +19,21 @@ def main() -> None:
         raise commandline.UserError("no run is named: --run=runs/EXPERIMENT/NUMBER")
     from trainers import evaluation
 
-    score, file = evaluation.evaluate(config)
+    found = evaluation.evaluate(config)
+    score, result = found.score, found.result
+    intervals = ", ".join(
+        f"{name} {low:.1%} to {high:.1%}".replace("%", " %")
+        for name, (low, high) in (
+            ("top-1", result["top1_interval"]),
+            ("top-5", result["top5_interval"]),
+        )
+    )
     print(f"{config.split}, {config.protocol}: {score.line()} over {score.images} images")
-    print(f"written to {file}")
+    print(f"{result['interval']}: {intervals}; calibration error {result['calibration_error']:.3f}")
+    if "real_top1" in result:
+        print(f"ReaL labels: top-1 {result['real_top1']:.2%} over {result['real_images']} images")
+    print("\n".join(found.table))
+    print(f"written to {found.file}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@
     checkpoints/      the last ones, and best.npz
     result.json       the last line of each split; written when the run is finished
     evaluation_*.json what evaluate.py found, one file per protocol
+    ensemble_*.json   likewise, for this run and others together
     contact_sheet.png where somebody has drawn one into it with preview.py: the report shows it
 
 A folder whose lock is held belongs to a running run. Several processes may start runs at once:

@@ -140,7 +140,8 @@ def load_trained(
     averaged = any(name.startswith(checkpoints.AVERAGES) for name in read.arrays)
     if which.weights == "averaged" and not averaged:
         raise UserError(
-            f"{read.path} has no averaged weights, as the run had --ema_decay=0: use --weights=plain"
+            f"{read.path} has no averaged weights, as the run had --ema_decay=0: give "
+            "--weights=plain"
         )
     use_averages = averaged and which.weights != "plain"
     prefix = checkpoints.AVERAGES if use_averages else checkpoints.MODEL

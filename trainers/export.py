@@ -1,0 +1,33 @@
+"""Exports a trained run for other programs: TensorFlow SavedModel, TensorFlow Lite, ONNX.
+
+    python trainers/export.py --run=runs/alexnet/1 --format=onnx --output=exported/alexnet
+
+The preprocessing is inside. A SavedModel takes photographs of any size, as uint8 RGB or as JPEG
+files; TFLite and ONNX take uint8 RGB crops of the net's size. Class names, the hash of their order
+and the preprocessing are in the metadata and in metadata.json beside it. After writing, the net is
+run by the format's own runtime on photographs, and must give the run's logits.
+"""
+
+from data_prep import commandline
+from trainers.run_config import ExportConfig
+
+
+def main() -> None:
+    """Reads the flags and exports."""
+    config = commandline.config_from_flags(ExportConfig)
+    for name in ("run", "output"):
+        if not getattr(config, name):
+            raise commandline.UserError(f"--{name} is missing: --run=RUN --format=... --output=DIR")
+    import tensorflow as tf
+
+    # Converted as the CPU computes: other runtimes have not all of a GPU's operations.
+    tf.config.set_visible_devices([], "GPU")
+    from trainers import exporting
+
+    output, difference, images = exporting.export(config)
+    print(f"{config.format}: {output}")
+    print(f"the same logits as the run's on {images} photographs, within {difference:.1g}")
+
+
+if __name__ == "__main__":
+    commandline.run(main, configs=[ExportConfig])

@@ -1,0 +1,62 @@
+"""Says what is on images: the five likeliest classes of each, by a trained run.
+
+    python trainers/predict.py --run=runs/alexnet/1 photo.jpg more_photos/
+    python trainers/predict.py --run=runs/alexnet/1 --json photos/ > predictions.jsonl
+
+Any file that Pillow opens, and directories of them. The preprocessing is that of the run's
+evaluation, the data set's own resizing and JPEG compression included. `--picture=out.png` draws the
+first 100 images with their predictions, `--saliency=out.png` the pixels that these depend on.
+"""
+
+import json
+import pathlib
+import sys
+from typing import TYPE_CHECKING
+
+from data_prep import commandline
+from trainers.run_config import PredictConfig
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def main(arguments: list[str]) -> None:
+    """Reads the flags and predicts the files named."""
+    config = commandline.config_from_flags(PredictConfig)
+    if not config.run:
+        raise commandline.UserError("no run is named: --run=runs/EXPERIMENT/NUMBER")
+    if not arguments:
+        raise commandline.UserError("no files are named: predict.py --run=RUN FILES_OR_DIRS...")
+    from trainers import experiment, prediction
+    from trainers.classifier import Classifier
+    from trainers.prediction_pictures import MOST_IMAGES, saliency, sheet
+
+    files = prediction.find_files(arguments)
+    classifier = Classifier(experiment.find_run(config.run), config.trained)
+    drawn: list[prediction.Prediction] = []
+    predictions = prediction.predict(
+        classifier, files, batch_size=config.predict_batch_size, keep_going=config.keep_going
+    )
+    for found in predictions:
+        print(json.dumps(found.as_json()) if config.json else "\n".join(found.lines()), flush=True)
+        if len(drawn) < MOST_IMAGES:
+            drawn.append(found)
+    if not drawn:
+        raise commandline.UserError(f"none of {len(files)} files could be read")
+    if config.picture:
+        _save(sheet(drawn, [each.crop for each in drawn]), config.picture)
+    if config.saliency:
+        _save(sheet(drawn, saliency(classifier, drawn)), config.saliency)
+
+
+def _save(picture: "Image.Image", path: str) -> None:
+    try:
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    except OSError as error:
+        raise commandline.UserError(f"{path} cannot be written: {error.strerror}") from None
+    print(f"drawn: {path}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    commandline.run(main, configs=[PredictConfig], positional=True)
