@@ -11,12 +11,11 @@ the systems differ. The peers come with the `bench` extra; one that is missing i
 import contextlib
 import dataclasses
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterator
 
 from data_prep import schema
 from data_prep.commandline import UserError, config_from_flags, flag, run
+from pipelines.contender import Contender, measure_in_turns
 
 BOUND = "libjpeg-turbo"
 OURS = "ours"
@@ -63,64 +62,22 @@ def main() -> None:
     print(f"batches of {config.batch_size}, {config.threads} threads, {config.rounds} rounds")
     for task in (CROP, RESIZED_CROP):
         with contextlib.ExitStack() as stack:
-            workers = list(_workers(stack, task, str(directory), config))
-            rates: dict[str, list[float]] = {worker.system: [] for worker in workers}
-            for _ in range(config.rounds):
-                for worker in workers:
-                    rates[worker.system].append(worker.measure(config.seconds))
+            contenders = list(_contenders(stack, task, str(directory), config))
+            rates = measure_in_turns(contenders, config.rounds, config.seconds)
         _print_table(task, rates)
 
 
-class Worker:
-    """A process that runs one system and measures it when it is told to."""
-
-    def __init__(self, system: str, task: str, directory: str, config: CompareConfig):
-        self.system = system
-        arguments = [system, task, directory, str(config.batch_size), str(config.threads)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.peers", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def ready(self) -> str:
-        """Waits for the first batch; what went wrong, or nothing."""
-        assert self._process.stdout and self._process.stderr
-        if self._process.stdout.readline().strip() == "ready":
-            return ""
-        lines = self._process.stderr.read().strip().splitlines()
-        return lines[-1] if lines else "it ended without a word"
-
-    def measure(self, seconds: float) -> float:
-        """Images per second over so many seconds."""
-        assert self._process.stdin and self._process.stdout
-        print(seconds, file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
-
-    def close(self) -> None:
-        """Ends the process."""
-        assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()  # the end of its input ends it
-        try:
-            self._process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def _workers(
+def _contenders(
     stack: contextlib.ExitStack, task: str, directory: str, config: CompareConfig
-) -> Iterator[Worker]:
+) -> Iterator[Contender]:
     """The systems that run here."""
     for system in config.systems:
-        worker = Worker(system, task, directory, config)
-        stack.callback(worker.close)
-        problem = worker.ready()
+        arguments = [system, task, directory, str(config.batch_size), str(config.threads)]
+        contender = Contender(system, "pipelines.peers", arguments)
+        stack.callback(contender.close)
+        problem = contender.ready()
         if not problem:
-            yield worker
+            yield contender
         elif system == OURS:
             raise UserError(f"{directory}: {problem}")
         else:

@@ -7,9 +7,11 @@ import sys
 
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from data_prep import commandline
 
-import tensorflow as tf
+commandline.start_tensorflow()  # with the settings that the commands have
+
+import tensorflow as tf  # noqa: E402
 
 # Replicas are tested on logical CPU devices, which exist from the start or not at all.
 tf.config.set_logical_device_configuration(

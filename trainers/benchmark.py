@@ -1,0 +1,97 @@
+"""Measures what the training loop costs over the bare compiled step.
+
+    python trainers/benchmark.py --flagfile=flags/alexnet.cfg --data=synthetic
+
+The loop runs as train.py runs it, with its data, log and metrics, but learns nothing, evaluates
+nothing and leaves no run folder. Time and again it is stopped, and the same number of steps is
+taken without it, on one batch that is in memory already; medians over these rounds are printed,
+because a machine's speed drifts while one measures. With --data=synthetic what remains is the
+loop's own work, else the input pipeline's is in it.
+"""
+
+import dataclasses
+import statistics
+from typing import TYPE_CHECKING
+
+from data_prep.commandline import UserError, config_from_flags, flag, run
+from trainers.config import TrainConfig
+
+if TYPE_CHECKING:
+    from trainers.measurement import MeasuredTrainer, Round
+
+WANTED_OVERHEAD = 0.03
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """What is measured, and for how long."""
+
+    training: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    rounds: int = flag(7, "How often both are measured; medians are printed.")
+    seconds: float = flag(5.0, "How long each measurement lasts, at least.")
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be measured."""
+        if self.rounds < 1 or self.seconds <= 0:
+            raise UserError("--rounds and --seconds must be above 0")
+        if not self.training.net:
+            raise UserError("no net is named: --net=NAME, or --flagfile=flags/NAME.cfg")
+
+
+def main() -> None:
+    """Prints the measurements."""
+    config = config_from_flags(BenchmarkConfig)
+    # TensorFlow takes seconds to import; --help does not need it.
+    from trainers.measurement import MeasuredTrainer
+
+    trainer = MeasuredTrainer(config.training)
+    pipeline = config.training.pipeline
+    print(
+        f"{config.training.net}, {trainer.parameters:,} parameters: batches of "
+        f"{pipeline.train_batch_size} on {trainer.replicas} replica(s), "
+        f"{trainer.source.directory or 'synthetic data'}, {config.rounds} rounds"
+    )
+    rounds = trainer.measure(config.rounds, config.seconds)
+    print("\n".join(report(rounds, pipeline.train_batch_size)))
+    print("\n".join(_memory(trainer)))
+
+
+def report(rounds: "list[Round]", batch_size: int) -> list[str]:
+    """The lines that say what the rounds found.
+
+    Args:
+        rounds: at least one.
+        batch_size: images of a step.
+    """
+    lines = [f"{'':24}{'images/s':>9}  {'lowest':>7} {'highest':>7}"]
+    for name, seconds in (
+        ("bare compiled step", [each.bare for each in rounds]),
+        ("training loop", [each.loop for each in rounds]),
+    ):
+        rates = [
+            each.steps * batch_size / taken for each, taken in zip(rounds, seconds, strict=True)
+        ]
+        lines.append(
+            f"{name:24}{statistics.median(rates):>9,.1f}  {min(rates):>7,.1f} {max(rates):>7,.1f}"
+        )
+    # Round by round, since a drift moves both of a round alike.
+    overhead = statistics.median(each.loop / each.bare - 1 for each in rounds)
+    waited = statistics.median(each.waited / each.loop for each in rounds)
+    verdict = "reached" if overhead <= WANTED_OVERHEAD else "MISSED"
+    lines.append(
+        f"{'overhead of the loop':24}{overhead:>9.1%}  "
+        f"(target: at most {WANTED_OVERHEAD:.0%}: {verdict})"
+    )
+    lines.append(f"{'waiting for data':24}{waited:>9.1%}  of the loop's time")
+    return lines
+
+
+def _memory(trainer: "MeasuredTrainer") -> list[str]:
+    lines = [f"{'peak memory':24}{trainer.peak_bytes() / 2**30:>9.2f}  GiB, of the whole process"]
+    for device, peak in trainer.peak_device_bytes().items():
+        lines.append(f"{f'peak memory, {device}':24}{peak / 2**30:>9.2f}  GiB")
+    return lines
+
+
+if __name__ == "__main__":
+    run(main, configs=[BenchmarkConfig])

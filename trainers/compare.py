@@ -1,0 +1,123 @@
+"""Measures the training step beside PyTorch's, side by side in one run, on the CPU.
+
+    python trainers/compare.py
+
+Both take the same step of the same nets in float32, with the same number of threads: forward,
+backward, SGD with momentum, L2. PyTorch runs in both of its memory layouts, and the better one
+counts. Each runs in a process of its own, and they take turns, because a machine's speed drifts by
+more than the systems differ. PyTorch comes with the `bench` extra; where it is missing it is left
+out.
+"""
+
+import contextlib
+import dataclasses
+import os
+import statistics
+from collections.abc import Iterator, Sequence
+
+import nets
+from data_prep.commandline import UserError, config_from_flags, flag, run
+from pipelines.contender import Contender, measure_in_turns
+from pipelines.spec import parse_call
+from trainers.peers import OURS, PYTORCH_NETS, SYSTEMS
+
+# What ours should reach, as a multiple of PyTorch in its better layout.
+TARGETS = {"alexnet": 1.5, "resnet50": 1.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareConfig:
+    """What is compared, and for how long."""
+
+    nets: tuple[str, ...] = flag(
+        tuple(TARGETS), f"Which nets, with options, of: {', '.join(PYTORCH_NETS)}."
+    )
+    batch_size: int = flag(32, "Images of a step.")
+    image_size: int = flag(0, "Side of the images, in pixels; 0: the net's own.")
+    threads: int = flag(2, "Threads of each system.")
+    rounds: int = flag(5, "How often each system is measured; medians are printed.")
+    seconds: float = flag(3.0, "How long each measurement lasts, at least.")
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be compared."""
+        for net in self.nets:
+            if parse_call(net).name not in PYTORCH_NETS:
+                raise UserError(f"--nets: {net} is none of {', '.join(PYTORCH_NETS)}")
+        if min(self.batch_size, self.threads, self.rounds) < 1 or self.seconds <= 0:
+            raise UserError("--batch_size, --threads, --rounds and --seconds must be above 0")
+        if self.image_size < 0:
+            raise UserError(f"--image_size={self.image_size} must not be negative")
+
+
+def main() -> None:
+    """Prints a comparison for each net."""
+    config = config_from_flags(CompareConfig)
+    print(
+        f"training steps of {config.batch_size} images in float32, {config.threads} threads, "
+        f"{config.rounds} rounds"
+    )
+    for net in config.nets:
+        with contextlib.ExitStack() as stack:
+            contenders = list(_contenders(stack, net, config))
+            parameters = _same_parameters(net, contenders)
+            rates = measure_in_turns(contenders, config.rounds, config.seconds)
+        print("\n".join(["", *report(net, parameters, rates)]), flush=True)
+
+
+def _contenders(
+    stack: contextlib.ExitStack, net: str, config: CompareConfig
+) -> Iterator[Contender]:
+    """The systems that run here."""
+    size = config.image_size or nets.entry(parse_call(net).name).image_size
+    numbers = [str(number) for number in (config.batch_size, size, config.threads)]
+    # A GPU, where there is one, would take ours away from the comparison.
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    for system in SYSTEMS:
+        contender = Contender(system, "trainers.peers", [system, net, *numbers], environment)
+        stack.callback(contender.close)
+        problem = contender.ready()
+        if not problem:
+            yield contender
+        elif system == OURS:
+            raise UserError(problem.removeprefix("data_prep.commandline.UserError: "))
+        else:
+            print(f"left out: {system} ({problem})")
+
+
+def _same_parameters(net: str, contenders: Sequence[Contender]) -> int:
+    """The number of trained numbers, which tells whether the systems train the same net."""
+    counts = {contender.name: int(contender.ask("parameters")) for contender in contenders}
+    if len(set(counts.values())) > 1:
+        raise RuntimeError(f"{net} is not the same net everywhere: {counts}")
+    return counts[OURS]
+
+
+def report(net: str, parameters: int, rates: dict[str, list[float]]) -> list[str]:
+    """The lines of one net's table.
+
+    Args:
+        net: its name, perhaps with options.
+        parameters: how many numbers are trained.
+        rates: images per second of each system, by its name, in each round.
+    """
+    title = f"{net}, {parameters:,} parameters"
+    lines = [f"{title:40}{'images/s':>9}  {'lowest':>7} {'highest':>7}   ours is"]
+    medians = {system: statistics.median(values) for system, values in rates.items()}
+    peers = [system for system in rates if system != OURS]
+    better = max(peers, key=lambda system: medians[system], default=None)
+    for system, values in rates.items():
+        line = f"{system:40}{medians[system]:>9,.1f}  {min(values):>7,.1f} {max(values):>7,.1f}"
+        if system != OURS:
+            # Round by round, since a drift moves both of a round alike.
+            pairs = zip(rates[OURS], values, strict=True)
+            ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+            line += f"   {ratio:.2f} times"
+            if system == better and net in TARGETS:
+                verdict = "reached" if ratio >= TARGETS[net] else "MISSED"
+                line += f" (target {TARGETS[net]}: {verdict})"
+        lines.append(line)
+    return lines
+
+
+if __name__ == "__main__":
+    run(main, configs=[CompareConfig], tensorflow=False)
