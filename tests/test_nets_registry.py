@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import nets
+from nets import layers
 
 
 def load_copy(files, folder, name):
@@ -56,8 +57,9 @@ def test_only_nets_with_batch_norm_synchronise_it():
     with pytest.raises(ValueError, match="unknown option of alexnet: 'synchronized_batch_norm'"):
         nets.build("alexnet", synchronized_batch_norm=True)
     model = nets.build("resnet10", image_size=32, width=16, synchronized_batch_norm=True)
-    assert model.get_layer("conv1_bn").synchronized
-    assert not nets.build("resnet10", image_size=32, width=16).get_layer("conv1_bn").synchronized
+    alone = nets.build("resnet10", image_size=32, width=16)
+    assert isinstance(model.get_layer("conv1_bn"), layers.SynchronizedBatchNormalization)
+    assert not isinstance(alone.get_layer("conv1_bn"), layers.SynchronizedBatchNormalization)
 
 
 @pytest.mark.parametrize(
