@@ -267,12 +267,8 @@ class Builder:
         constants = self.net.batch_norm
         if constants is None:
             raise TypeError(f"{self.net.name}: the entry lacks the constants of {name}")
-        layer = (
-            layers.SynchronizedBatchNormalization
-            if self.synchronized
-            else keras.layers.BatchNormalization
-        )
-        return layer(
+        return layers.BatchNormalization(
+            synchronized=self.synchronized,
             momentum=constants.momentum,
             epsilon=constants.epsilon,
             scale=constants.scale,

@@ -124,27 +124,60 @@ class StochasticDepth(Dropout):
 
 
 @_registered
-class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation by the statistics of the whole batch, over all replicas.
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation of feature maps; its gradient is the closed form of section 3.
 
-    The variance is that of the deviations from the mean. Keras's own `synchronized` takes
-    E[x^2] - E[x]^2, whose rounding errors made losses on two replicas differ by 1 % after 20 steps;
-    and its reduction made TensorFlow trace ResNet-18 on four replicas for minutes.
+    Keras leaves the gradient to differentiation, and TensorFlow adds up the three terms in an order
+    that changes from run to run: ResNet-50's gradients then differed in their last bits. The closed
+    form repeats, and on the CPU ResNet-50's step takes a seventh less time and a fifth less memory.
+
+    With ``synchronized``, statistics are of the whole batch, over all replicas, by the mean that
+    ``replica_means`` sets; without one a replica is alone. The variance is that of the deviations
+    from the mean. Keras's own `synchronized` takes E[x^2] - E[x]^2, whose rounding errors made
+    losses on two replicas differ by 1 % after 20 steps; and its reduction, which is differentiated,
+    made TensorFlow trace ResNet-18 on four replicas for minutes.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """[batch, height, width, channels] -> the same shape and dtype."""
-        mean_over_replicas = getattr(_context, "mean", None)
-        if mean_over_replicas is None or not training or not self.trainable:
+        if not training or not self.trainable:
             return super().call(inputs, training=training)
+        mean_of = getattr(_context, "mean", None) if self.synchronized else None
+
+        def moment(values: Any) -> Any:
+            local = ops.mean(values, axis=(0, 1, 2))
+            return mean_of(local) if mean_of else local
+
         x = ops.cast(inputs, "float32")
-        mean = mean_over_replicas(ops.mean(x, axis=(0, 1, 2)))
-        x = x - mean
-        variance = mean_over_replicas(ops.mean(ops.square(x), axis=(0, 1, 2)))
+        # Constants to differentiation: the gradient below accounts for them.
+        mean = moment(ops.stop_gradient(x))
+        variance = moment(ops.square(ops.stop_gradient(x) - mean))
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1 - self.momentum))
-        x = x * (ops.rsqrt(variance + self.epsilon) * (self.gamma if self.scale else 1.0))
-        return ops.cast(x + self.beta, self.compute_dtype)
+        inverse = ops.rsqrt(variance + self.epsilon)
+
+        @ops.custom_gradient
+        def normalized(x: Any, gamma: Any, beta: Any) -> tuple[Any, Callable[..., Any]]:
+            factor = gamma * inverse
+
+            def gradients(*args: Any, upstream: Any = None) -> tuple[Any, Any, Any]:
+                dy = args[0] if upstream is None else upstream
+                deviations = x - mean
+                to_beta = ops.sum(dy, axis=(0, 1, 2))
+                to_gamma = ops.sum(dy * deviations, axis=(0, 1, 2)) * inverse
+                count = ops.cast(ops.size(dy), "float32") / dy.shape[-1]
+                shift, slope = to_beta / count, to_gamma / count
+                if mean_of:
+                    shift, slope = mean_of(shift), mean_of(slope)
+                to_x = dy * factor - (deviations * (factor * inverse * slope) + factor * shift)
+                return to_x, to_gamma, to_beta
+
+            return x * factor + (beta - mean * factor), gradients
+
+        # Tensors, as TensorFlow refuses variables here.
+        gamma = ops.cast(self.gamma, "float32") if self.scale else ops.ones_like(mean)
+        y = normalized(x, gamma, ops.cast(self.beta, "float32"))
+        return ops.cast(y, self.compute_dtype)
 
 
 @_registered

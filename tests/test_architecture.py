@@ -48,7 +48,7 @@ def test_no_module_hides_one_of_the_standard_library(path):
     assert path.stem not in sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("path", (ROOT / "nets").glob("*.py"), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "nets").glob("*.py")), ids=lambda path: path.name)
 def test_nets_do_not_use_tensorflow(path):
     text = path.read_text()
     assert "import tensorflow" not in text

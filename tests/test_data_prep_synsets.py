@@ -74,6 +74,7 @@ def test_parents_are_no_classes_and_ids_are_no_labels(tmp_path):
             "meta.mat",
         ),
     ],
+    ids=["no archive", "lacks a file", "damaged file"],  # an archive's bytes hold the time
 )
 def test_a_damaged_devkit_is_named(content, words, tmp_path):
     with pytest.raises(UserError, match=words) as caught:

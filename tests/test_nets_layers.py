@@ -203,6 +203,7 @@ def training_logits(model, images, seeds, **context):
 
 
 def test_dropout_does_not_depend_on_how_a_batch_is_split(rng):
+    keras.utils.set_random_seed(0)
     model = nets.build("alexnet", 10, 67)
     images, seeds = normal(rng, 6, 67, 67, 3), seeds_of(6)
     whole = training_logits(model, images, seeds)
@@ -338,3 +339,50 @@ def test_layers_come_back_from_a_saved_model(tmp_path, rng):
     images = ops.convert_to_tensor(normal(rng, 2, 8, 8, 4))
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(images), model(images))
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_batch_norm_equals_keras_in_training_with_its_gradients_and_statistics(rng, scale):
+    x = tf.constant(3 * normal(rng, 4, 5, 5, 6) + 20)
+    weights = normal(rng, 4, 5, 5, 6)
+    results = []
+    for kind in (layers.BatchNormalization, keras.layers.BatchNormalization):
+        layer = kind(momentum=0.9, epsilon=1e-3, scale=scale)
+        layer.build(x.shape)
+        for variable in layer.trainable_variables:
+            variable.assign(np.random.default_rng(1).uniform(0.5, 1.5, 6))
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(weights * y)
+        gradients = tape.gradient(loss, [x, *layer.trainable_variables])
+        statistics = [variable.numpy() for variable in layer.non_trainable_variables]
+        results.append([y, *gradients, *statistics, layer(x, training=False)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-5)
+
+
+def test_batch_norm_keeps_the_policys_dtype_and_its_own_frozen_statistics(rng):
+    x = normal(rng, 2, 3, 3, 4)
+    assert layers.BatchNormalization(dtype="mixed_bfloat16")(x, training=True).dtype == tf.bfloat16
+    frozen = layers.BatchNormalization(trainable=False)
+    frozen(x, training=True)
+    np.testing.assert_array_equal(frozen.moving_mean, np.zeros(4))
+
+
+def test_gradients_repeat_to_the_bit(rng):
+    # The first stage of ResNet-50, at a size at which those of Keras's layer do not.
+    net = nets.build("resnet50", image_size=112)
+    model = keras.Model(net.input, net.get_layer("res2c_relu").output)
+    images = tf.constant(normal(rng, 32, 112, 112, 3))
+
+    @tf.function
+    def gradients(images):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(model(images, training=True)))
+        return tape.gradient(loss, model.trainable_variables)
+
+    first, *others = [[gradient.numpy() for gradient in gradients(images)] for _ in range(6)]
+    for other in others:
+        for gradient, expected in zip(other, first, strict=True):
+            np.testing.assert_array_equal(gradient, expected)

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -55,19 +55,14 @@ def make_strategy(replicas: str, distribution: str = MIRRORED) -> tf.distribute.
     return tf.distribute.MirroredStrategy(devices, cross_device_ops=on_cpu)
 
 
-@tf.custom_gradient
-def mean_over_replicas(value: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """The mean of every replica's value, to be called in each replica; differentiable.
+def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """The mean of every replica's value, to be called in each replica; a constant to gradients.
 
-    TensorFlow's own `all_reduce` is too, but to do so it searches through the other replicas'
-    graphs, which takes minutes for a deep net. `stop_gradient` is where its search ends.
+    TensorFlow's own `all_reduce` is differentiable, but to be so it searches through the other
+    replicas' graphs, which takes minutes for a deep net. `stop_gradient` is where its search ends.
     """
-
-    def mean(part: tf.Tensor) -> tf.Tensor:
-        context = tf.distribute.get_replica_context()
-        return context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.stop_gradient(part))
-
-    return mean(value), mean
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.stop_gradient(value))
 
 
 class Workers:
