@@ -63,11 +63,20 @@ demo: setup
 	@echo "  curve          $$(ls -t $(DEMO)/runs/demo/*/curves.png | head -1)"
 	@echo '  contact sheet  $(DEMO)/contact_sheet.png'
 
+FIGURES := $(DEMO)/speed.jsonl
 bench:
-	$(BIN)/python data_prep/benchmark.py $(if $(SOURCE),--source=$(SOURCE)) --data_dir=$(DEMO)/data
+	rm -f $(FIGURES)
+	$(BIN)/python data_prep/benchmark.py $(if $(SOURCE),--source=$(SOURCE)) \
+	    --data_dir=$(DEMO)/data --rounds=5 --figures=$(FIGURES)
 	$(BIN)/python data_prep/build_tfrecords.py $(if $(SOURCE),--source=$(SOURCE)) \
 	    --data_dir=$(DEMO)/bench
-	$(BIN)/python pipelines/compare.py --data_dir=$(DEMO)/bench
+	$(BIN)/python pipelines/compare.py --data_dir=$(DEMO)/bench --figures=$(FIGURES)
+	$(BIN)/python trainers/compare.py --rounds=3 --figures=$(FIGURES)
+	$(BIN)/python trainers/benchmark.py --flagfile=flags/alexnet.cfg --data=synthetic \
+	    --train_batch_size=32 --rounds=3 --figures=$(FIGURES)
+	@echo
+	@echo 'All figures; systems that are left out could not be installed or do not run here:'
+	$(BIN)/python data_prep/speed_table.py --figures=$(FIGURES)
 
 # Two test files at a time: most of their time is Python's, on one core.
 test:

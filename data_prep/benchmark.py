@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from data_prep import commandline, schema
 from data_prep.commandline import UserError, flag
 from data_prep.config import SourceConfig
+from data_prep.speed_table import OURS, Comparison
 
 if TYPE_CHECKING:
     from data_prep.shards import ShardJob
@@ -48,6 +49,7 @@ class BenchmarkConfig:
     images: int = flag(800, "how many images of the source")
     rounds: int = flag(7, "how often each is measured")
     threads: int = flag(2, "threads of ours and of each peer")
+    figures: str = flag("", "File to which the figures are added, for data_prep/speed_table.py.")
 
 
 def main() -> None:
@@ -61,12 +63,12 @@ def main() -> None:
     try:
         build = shards.ShardJob(work, "benchmark", schema.ImageSettings(), source.classes.wnids)
         build.work.mkdir(parents=True)
-        contenders = {"ours": _ours(build, refs, config.threads)}
+        contenders = {OURS: _ours(build, refs, config.threads)}
         contenders |= _peers(build, refs, config.threads)
         rates = _measure(contenders, len(refs), config.rounds)
     finally:
         shutil.rmtree(work)
-    _report(rates, source, refs, config.threads)
+    _report(rates, source, refs, config)
 
 
 def _regular(refs: Sequence["ImageRef"], count: int) -> list["ImageRef"]:
@@ -158,22 +160,19 @@ def _measure(
 
 
 def _report(
-    rates: dict[str, list[float]], source: "Source", refs: Sequence["ImageRef"], threads: int
+    rates: dict[str, list[float]],
+    source: "Source",
+    refs: Sequence["ImageRef"],
+    config: BenchmarkConfig,
 ) -> None:
-    ours = rates["ours"]
     kind = "GENERATED images" if source.generated else "photographs"
     mean_bytes = sum(ref.size for ref in refs) / len(refs)
-    print(f"{len(refs)} {kind} of {mean_bytes / 1000:.0f} KB, {threads} threads")
-    print(f"{'':36}{'images/s':>10}{'spread':>16}{'ours is':>10}{'wanted':>9}")
-    for name, values in rates.items():
-        spread = f"{min(values):.0f}-{max(values):.0f}"
-        line = f"{name:36}{statistics.median(values):10.0f}{spread:>16}"
-        if name != "ours":
-            ratio = statistics.median(a / b for a, b in zip(ours, values, strict=True))
-            wanted = f">= {TARGETS[name]}" if name in TARGETS else ""
-            line += f"{ratio:9.2f}x{wanted:>9}"
-        print(line)
-    seconds = threads / statistics.median(ours) * ILSVRC_IMAGE_BYTES / mean_bytes
+    print(f"{len(refs)} {kind} of {mean_bytes / 1000:.0f} KB, {config.threads} threads")
+    comparison = Comparison("source to finished shards", rates, TARGETS)
+    comparison.save(config.figures)
+    print("\n".join(comparison.lines()))
+    rate = statistics.median(rates[OURS])
+    seconds = config.threads / rate * ILSVRC_IMAGE_BYTES / mean_bytes
     print(
         f"all of ILSVRC 2012 at this rate, by bytes: {seconds * ILSVRC_IMAGES / 60:,.0f} "
         f"core-minutes; peak memory so far {_peak_gigabytes():.2f} GB"

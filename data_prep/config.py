@@ -49,6 +49,11 @@ class BuildConfig:
         "", "subset: WNIDs separated by commas, how many (the first ones), or a file of WNIDs"
     )
     max_per_class: int = flag(0, "subset: images of each class in each split; 0: all")
+    holdout: int = flag(
+        0,
+        "to tune on: so many of each class's training images become the validation split, and the "
+        "source's validation images are left out; 0: none",
+    )
     max_rejected: float = flag(0.001, "fraction of unreadable images that stops the job")
     seed: int = flag(0, "of the global shuffle")
     engine: str = flag("local", "what runs the shard tasks", choices=("local", "beam"))
@@ -64,6 +69,7 @@ class BuildConfig:
             ("train_shards", 0, 10**5 - 1),
             ("val_shards", 0, 10**5 - 1),
             ("max_per_class", 0, 10**9),
+            ("holdout", 0, 10**9),
             ("workers", 0, 4096),
         ):
             value = getattr(self, name)

@@ -43,7 +43,8 @@ class Build:
         job: what the shards have in common.
         tasks: the shards, split by split.
         seed: of the shuffle.
-        selection: which images of the source they are: {splits, classes, max_per_class}.
+        selection: which images of the source they are: {splits, classes, max_per_class,
+            holdout}.
     """
 
     source: Source
@@ -75,6 +76,7 @@ def plan_build(config: BuildConfig, source: Source) -> Build:
         "splits": list(config.splits),
         "classes": None if chosen is None else list(chosen),
         "max_per_class": config.max_per_class,
+        "holdout": config.holdout,
     }
     settings = config.image_settings()
     directory = epath.Path(config.data_dir) / source.name / settings.config_name() / schema.VERSION
@@ -113,7 +115,9 @@ def _plan(
 ) -> Build:
     chosen = selection["classes"]
     kept = None if chosen is None else frozenset(chosen)
-    by_split = plan.shuffled(source.refs, seed, kept, selection["max_per_class"])
+    by_split = plan.shuffled(
+        source.refs, seed, kept, selection["max_per_class"], selection["holdout"]
+    )
     tasks: list[plan.ShardTask] = []
     for split in selection["splits"]:
         if refs := by_split.get(split):

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 
+from data_prep import schema
 from data_prep.sources import ImageRef
 
 
@@ -35,6 +36,7 @@ def shuffled(
     seed: int,
     wnids: frozenset[str] | None = None,
     max_per_class: int = 0,
+    holdout: int = 0,
 ) -> dict[str, list[ImageRef]]:
     """Each split's images in their final order.
 
@@ -44,6 +46,8 @@ def shuffled(
         wnids: the classes to keep; None keeps all.
         max_per_class: how many images of each class to keep in each split, the first ones of the
             shuffled order; 0 keeps all.
+        holdout: how many of each class's training images, the last of those, make up the validation
+            split, in place of the source's own; 0 leaves the splits as they are.
     """
     key = seed.to_bytes(8, "big", signed=True)
     keyed: dict[str, list[tuple[bytes, ImageRef]]] = {}
@@ -57,6 +61,15 @@ def shuffled(
         pairs.sort()
         ordered = [ref for _, ref in pairs]
         result[split] = _first_of_each_class(ordered, max_per_class) if max_per_class else ordered
+    if holdout:
+        last = set(_first_of_each_class(result.get(schema.TRAIN, [])[::-1], holdout))
+        train = result.get(schema.TRAIN, [])
+        result = {
+            schema.TRAIN: [ref for ref in train if ref not in last],
+            schema.VALIDATION: [
+                ref._replace(split=schema.VALIDATION) for ref in train if ref in last
+            ],
+        }
     return result
 
 

@@ -104,7 +104,8 @@ class Manifest:
         generated: whether the images are the embedded sample's, not photographs.
         settings: how every image was made.
         seed: of the global shuffle.
-        selection: which images of the source were asked for: {splits, classes, max_per_class}.
+        selection: which images of the source were asked for: {splits, classes, max_per_class,
+            holdout}.
         wnids: the classes in label order.
         words: each class's words, in label order.
         label_order: `label_order_hash(wnids)`.

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import keras
 
-from . import layers
+from . import layers, linear_layers
 from .registry import Net, ResponseNorm
 
 # A number of zero pixels on each side; 'same', TensorFlow's rule; or 'ceil', zeros at the bottom
@@ -91,7 +91,7 @@ class Builder:
     ) -> Any:
         """A convolution [batch, h, w, c] -> [batch, h', w', filters]."""
         x, padding = self._padded(x, size, strides, pad, name)
-        layer = keras.layers.Conv2D if groups == 1 else layers.GroupedConv2D
+        layer = linear_layers.Conv2D if groups == 1 else linear_layers.GroupedConv2D
         return layer(
             filters,
             size,
@@ -152,7 +152,7 @@ class Builder:
                 f"{self.net.name}: a space-to-depth stem takes even image sizes, "
                 f"not {x.shape[1]}x{x.shape[2]}"
             )
-        return layers.SpaceToDepthConv2D(
+        return linear_layers.SpaceToDepthConv2D(
             filters,
             7,
             2,
@@ -250,7 +250,7 @@ class Builder:
             )
         if len(x.shape) > 2:
             x = keras.layers.Flatten(data_format="channels_last", name=f"{name}_flatten")(x)
-        return keras.layers.Dense(
+        return linear_layers.Dense(
             units,
             activation=activation,
             kernel_initializer=kernel_initializer or self.kernel_initializer,

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 _PACKAGE_FOLDER = Path(__file__).parent
 # Not families, and not to be imported to see that: they import keras.
-_NOT_FAMILIES = frozenset({"builder", "convolutional", "layers", "model"})
+_NOT_FAMILIES = frozenset({"builder", "convolutional", "layers", "linear_layers", "model"})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,26 +10,21 @@ the systems differ. The peers come with the `bench` extra; one that is missing i
 
 import contextlib
 import dataclasses
-import statistics
-from collections.abc import Iterator
 
 from data_prep import schema
 from data_prep.commandline import UserError, config_from_flags, flag, run
+from data_prep.speed_table import OURS, Comparison
 from pipelines.contender import Contender, measure_in_turns
 
 BOUND = "libjpeg-turbo"
-OURS = "ours"
 SYSTEMS = (BOUND, OURS, "dali", "pytorch", "tutorial")
 CROP = "crop"
 RESIZED_CROP = "resized_crop"
-
+TASKS = {CROP: "random crop and flip", RESIZED_CROP: "random resized crop and flip"}
 # What ours should reach, as a multiple of each other system.
 TARGETS = {
-    (CROP, BOUND): 0.75,
-    (CROP, "dali"): 1.2,
-    (CROP, "pytorch"): 1.5,
-    (RESIZED_CROP, "dali"): 1.6,
-    (RESIZED_CROP, "pytorch"): 1.8,
+    CROP: {BOUND: 0.75, "dali": 1.2, "pytorch": 1.5},
+    RESIZED_CROP: {"dali": 1.6, "pytorch": 1.8},
 }
 
 
@@ -43,6 +38,7 @@ class CompareConfig:
     threads: int = flag(2, "Threads, or worker processes, of each system.")
     rounds: int = flag(7, "How often each system is measured; medians are printed.")
     seconds: float = flag(2.0, "How long each measurement lasts.")
+    figures: str = flag("", "File to which the figures are added, for data_prep/speed_table.py.")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be compared."""
@@ -60,44 +56,32 @@ def main() -> None:
     manifest = schema.Manifest.load(directory)
     print(f"{directory}: {manifest.num_records(schema.TRAIN)} training images")
     print(f"batches of {config.batch_size}, {config.threads} threads, {config.rounds} rounds")
-    for task in (CROP, RESIZED_CROP):
+    for task, title in TASKS.items():
         with contextlib.ExitStack() as stack:
-            contenders = list(_contenders(stack, task, str(directory), config))
+            contenders, left_out = _contenders(stack, task, str(directory), config)
             rates = measure_in_turns(contenders, config.rounds, config.seconds)
-        _print_table(task, rates)
+        comparison = Comparison(title, rates, TARGETS[task], left_out)
+        comparison.save(config.figures)
+        print("\n".join(["", *comparison.lines()]), flush=True)
 
 
 def _contenders(
     stack: contextlib.ExitStack, task: str, directory: str, config: CompareConfig
-) -> Iterator[Contender]:
-    """The systems that run here."""
+) -> tuple[list[Contender], dict[str, str]]:
+    """The systems that run here, and why the others do not."""
+    contenders, left_out = [], {}
     for system in config.systems:
         arguments = [system, task, directory, str(config.batch_size), str(config.threads)]
         contender = Contender(system, "pipelines.peers", arguments)
         stack.callback(contender.close)
         problem = contender.ready()
         if not problem:
-            yield contender
+            contenders.append(contender)
         elif system == OURS:
             raise UserError(f"{directory}: {problem}")
         else:
-            print(f"left out: {system} ({problem})")
-
-
-def _print_table(task: str, rates: dict[str, list[float]]) -> None:
-    title = {CROP: "random crop and flip", RESIZED_CROP: "random resized crop and flip"}[task]
-    print(f"\n{title:30}{'images/s':>9}  {'lowest':>7} {'highest':>7}   ours is")
-    medians = {system: statistics.median(values) for system, values in rates.items()}
-    for system, values in rates.items():
-        line = f"{system:30}{medians[system]:>9,.0f}  {min(values):>7,.0f} {max(values):>7,.0f}"
-        if system != OURS:
-            # Round by round, since a drift moves both of a round alike.
-            pairs = zip(rates[OURS], values, strict=True)
-            ratio = statistics.median(ours / theirs for ours, theirs in pairs)
-            target = TARGETS.get((task, system))
-            verdict = "" if not target else "reached" if ratio >= target else "MISSED"
-            line += f"   {ratio:.2f} times" + (f" (target {target}: {verdict})" if target else "")
-        print(line)
+            left_out[system] = problem
+    return contenders, left_out
 
 
 if __name__ == "__main__":

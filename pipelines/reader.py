@@ -32,6 +32,15 @@ REBUILD = "run data_prep/verify_tfrecords.py --repair, or build the data set aga
 
 # As many training images as ILSVRC 2012 has; few to evaluate, because there is nothing to learn.
 SYNTHETIC_RECORDS = schema.ILSVRC2012_IMAGES | {schema.VALIDATION: 1_000}
+# Of levels that are uniform over 0..255, so that every flag file runs on synthetic data.
+_VARIANCE = (256**2 - 1) / 12
+SYNTHETIC_STATISTICS = schema.Statistics(
+    channel_mean=np.full(3, 127.5),
+    channel_std=np.full(3, _VARIANCE**0.5),
+    eigenvalues=np.full(3, _VARIANCE),
+    eigenvectors=np.eye(3),
+    mean_image=np.broadcast_to(127.5, (512, 512, 3)),  # wider than any net's images
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +163,15 @@ def open_dataset(config: PipelineConfig) -> Source:
         shards = {
             split: (ShardFile("", count, 0, count),) for split, count in SYNTHETIC_RECORDS.items()
         }
-        return Source(None, names, names, shards, JpegDecoder(), has_sizes=True)
+        return Source(
+            None,
+            names,
+            names,
+            shards,
+            JpegDecoder(),
+            has_sizes=True,
+            statistics=SYNTHETIC_STATISTICS,
+        )
     directory = schema.find_dataset(config.data_dir)
     if (directory / schema.MANIFEST_FILE).is_file():
         source = _open_ours(directory, config)

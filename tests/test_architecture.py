@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROOT
 
 ROOMS = ("data_prep", "pipelines", "nets", "trainers")
-CONTRACTS = {"data_prep.schema", "data_prep.commandline"}
+CONTRACTS = {"data_prep.schema", "data_prep.commandline", "data_prep.speed_table"}
 ALLOWED = {
     "data_prep": {"data_prep"},
     "nets": {"nets"},

@@ -267,6 +267,17 @@ def test_subsets_keep_the_labels_of_all_classes(source, tmp_path):
             built(source, tmp_path / "wrong", classes=wrong)
 
 
+def test_a_holdout_is_labelled_and_built_as_train_was(source, tmp_path):
+    whole = {item["name"]: item for item in records(built(source, tmp_path / "whole"))}
+    directory = built(source, tmp_path / "held", holdout=1)
+    held = [item for item in records(directory) if item["split"] == "validation"]
+    assert sorted(item["label"] for item in held) == [0, 1, 2]
+    for item in held:
+        same = whole[item["name"]]
+        assert same["split"] == "train"
+        assert (item["label"], item["image"]) == (same["label"], same["image"])
+
+
 def test_one_split_alone(source, tmp_path):
     directory = built(source, tmp_path, split="validation")
     assert {item["split"] for item in records(directory)} == {"validation"}

@@ -59,6 +59,21 @@ def test_subsets_keep_the_order_of_the_whole():
     assert set(few["train"]) < set(more)
 
 
+def test_a_holdout_is_of_train_and_leaves_validation_out():
+    listed = [
+        *refs(700),
+        *(ref._replace(split="validation", name=f"v{ref.name}") for ref in refs(70)),
+    ]
+    whole = plan.shuffled(listed, 0, max_per_class=20)["train"]
+    parts = plan.shuffled(listed, 0, max_per_class=20, holdout=5)
+    counts = collections.Counter(ref.wnid for ref in parts["validation"])
+    assert set(counts.values()) == {5} and len(counts) == 7
+    assert {ref.split for ref in parts["validation"]} == {"validation"}
+    held = [ref._replace(split="train") for ref in parts["validation"]]
+    assert held == [ref for ref in whole if ref not in set(parts["train"])]
+    assert parts["train"] == [ref for ref in whole if ref not in set(held)]
+
+
 @given(st.integers(1, 300), st.integers(1, 40))
 def test_shards_partition_a_split(images, count):
     listed = refs(images, 0)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import nets
-from data_prep import schema
 from pipelines import chain
 from pipelines.decoders import JpegDecoder
+from pipelines.reader import SYNTHETIC_STATISTICS
 from pipelines.spec import parse_call
 from tests.conftest import ROOT
 from trainers.config import TrainConfig, read_flag_file
@@ -22,11 +22,6 @@ from trainers.schedules import SCHEDULES
 FILES = sorted((ROOT / "flags").rglob("*.cfg"))
 RECIPES = [path for path in FILES if path.name != "base.cfg"]
 NAMES = [str(path.relative_to(ROOT / "flags")) for path in RECIPES]
-# With every statistic that a map function may ask for.
-STATISTICS = schema.Statistics(
-    *(1.0 + schema.np.zeros(3),) * 3, schema.np.eye(3), schema.np.zeros((512, 512, 3))
-)
-
 
 # Where each of FFCV's ladders starts and ends to enlarge its images, by epochs of the run (its
 # configurations' start_ramp and end_ramp).
@@ -82,7 +77,7 @@ def test_ffcvs_ladder_enlarges_its_images_when_ffcv_does(at_root, net, epochs):
 
 def test_chains_schedule_and_optimizer_can_be_made(recipe):
     _, config = recipe
-    given = {"decoder": JpegDecoder(), "statistics": STATISTICS, "num_classes": 10}
+    given = {"decoder": JpegDecoder(), "statistics": SYNTHETIC_STATISTICS, "num_classes": 10}
     train_maps = {
         config.pipeline.train_map_at(epoch)
         for epoch, _ in config.pipeline.sizes_by_epoch() or [(0, 0)]

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import ops
 
 import nets
-from nets import layers
+from nets import layers, linear_layers
 
 
 @pytest.fixture
@@ -61,68 +61,6 @@ def test_lrn_survives_float16(rng):
     assert y.dtype == np.float16
     expected = lrn_reference(x.astype("float32"), 5, 1e-4, 0.75, 2.0)
     np.testing.assert_allclose(y.astype("float32"), expected, rtol=5e-3)
-
-
-@pytest.mark.parametrize(("groups", "strides"), [(2, 1), (8, 2), (16, 1)])
-def test_grouped_convolution_equals_keras(rng, groups, strides):
-    x = tf.constant(normal(rng, 2, 9, 9, 16))
-    arguments = {"filters": 32, "kernel_size": 3, "strides": strides, "groups": groups}
-    ours = layers.GroupedConv2D(**arguments, padding="same", bias_initializer="ones")
-    keras_own = keras.layers.Conv2D(**arguments, padding="same", bias_initializer="ones")
-    ours.build(x.shape)
-    keras_own.build(x.shape)
-    assert ours.kernel.shape == (3, 3, 16 // groups, 32)
-    keras_own.set_weights(ours.get_weights())
-    results = []
-    for layer in (ours, keras_own):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = layer(x)
-            loss = tf.reduce_sum(y**2)
-        results.append([y, *tape.gradient(loss, [x, layer.kernel, layer.bias])])
-    for ours_part, keras_part in zip(*results, strict=True):
-        np.testing.assert_allclose(ours_part, keras_part, rtol=1e-4, atol=1e-4)
-
-
-def test_alexnets_groups_equal_split_and_concatenate(rng):
-    model = nets.build("alexnet", 10, 67)
-    x = normal(rng, 2, 13, 13, 96)
-    conv2 = model.get_layer("conv2")
-    kernel, bias = (tf.convert_to_tensor(weight) for weight in conv2.get_weights())
-    halves = [
-        tf.nn.conv2d(x[..., :48], kernel[..., :128], 1, "SAME"),
-        tf.nn.conv2d(x[..., 48:], kernel[..., 128:], 1, "SAME"),
-    ]
-    expected = tf.nn.relu(tf.concat(halves, -1) + bias)
-    np.testing.assert_allclose(conv2(x), expected, atol=1e-6)
-
-
-def test_grouped_convolution_runs_under_xla(rng):
-    layer = layers.GroupedConv2D(8, 3, groups=2)
-    x = tf.constant(normal(rng, 1, 5, 5, 4))
-    expected = layer(x)
-
-    @tf.function(jit_compile=True)
-    def gradient(x):
-        with tf.GradientTape() as tape:
-            y = layer(x)
-            loss = tf.reduce_sum(y)
-        return y, tape.gradient(loss, layer.kernel)
-
-    y, kernel_gradient = gradient(x)
-    np.testing.assert_allclose(y, expected, atol=1e-6)
-    assert kernel_gradient.shape == (3, 3, 2, 8)
-
-
-def test_space_to_depth_stem_equals_the_plain_one(rng):
-    plain = nets.build("resnet18", 5, (64, 48))
-    packed = nets.build("resnet18", 5, (64, 48), space_to_depth_stem=True)
-    assert [w.shape for w in packed.weights] == [w.shape for w in plain.weights]
-    packed.set_weights(plain.get_weights())
-    x = normal(rng, 2, 64, 48, 3)
-    stem = [keras.Model(m.input, m.get_layer("conv1").output)(x) for m in (plain, packed)]
-    np.testing.assert_allclose(*stem, atol=1e-5)
-    np.testing.assert_allclose(plain(x), packed(x), atol=1e-4)
 
 
 def test_blur_pool_is_the_binomial_filter():
@@ -331,7 +269,7 @@ def test_stochastic_depth_grows_linearly():
 
 def test_layers_come_back_from_a_saved_model(tmp_path, rng):
     inputs = keras.Input((8, 8, 4))
-    x = layers.GroupedConv2D(8, 3, groups=2, padding="same")(inputs)
+    x = linear_layers.GroupedConv2D(8, 3, groups=2, padding="same")(inputs)
     x = layers.LocalResponseNormalization(5, 0.1, 0.75, 2.0)(x)
     x = layers.StochasticDepth(0.5)(layers.BlurPool()(x))
     model = keras.Model(inputs, layers.Dropout(0.5)(layers.PadChannels(12)(x)))

@@ -123,7 +123,15 @@ def test_mobilenet_spares_its_depthwise_kernels():
 )
 def test_source_files_are_what_a_net_needs(name, families):
     modules = {file.stem for file in nets.source_files(name)}
-    shared = {"__init__", "registry", "model", "builder", "layers", "convolutional"}
+    shared = {
+        "__init__",
+        "registry",
+        "model",
+        "builder",
+        "layers",
+        "linear_layers",
+        "convolutional",
+    }
     assert modules == shared | families
     assert all(file.is_file() for file in nets.source_files(name))
 

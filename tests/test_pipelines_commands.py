@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep.speed_table import OURS
 from pipelines import measurement
-from pipelines.compare import BOUND, OURS
+from pipelines.compare import BOUND
 from pipelines.config import PipelineConfig
 from pipelines.reader import open_dataset
 from tests.datasets import jpeg, pixels, sample_photographs, write_dataset
@@ -120,7 +121,7 @@ def test_compare_prints_ours_beside_the_bound(tmp_path, sample_dir):
         "--seconds=0.1",
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.count("\nours ") == 2
+    assert ran.stdout.count("\n  ours ") == 2
     assert "target 0.75" in ran.stdout or "left out: libjpeg-turbo" in ran.stdout
 
 

@@ -7,14 +7,13 @@ import pytest
 
 import nets
 from data_prep.commandline import UserError
+from data_prep.speed_table import OURS
 from tests.conftest import assert_one_line_error, run_command
-from trainers.benchmark import BenchmarkConfig
-from trainers.benchmark import report as report_overhead
-from trainers.compare import CompareConfig
-from trainers.compare import report as report_ratios
+from trainers.benchmark import BARE, BenchmarkConfig, compared
+from trainers.compare import CompareConfig, targets
 from trainers.config import TrainConfig
 from trainers.measurement import MeasuredTrainer, Round
-from trainers.peers import CHANNELS_LAST, CLASSES, CONTIGUOUS, OURS, PYTORCH_NETS, SYSTEMS
+from trainers.peers import CHANNELS_LAST, CLASSES, CONTIGUOUS, PYTORCH_NETS, SYSTEMS
 
 SMALL = (
     "--net=resnet10(width=4)",
@@ -30,37 +29,29 @@ SMALL = (
 
 
 def line_of(lines: list[str], start: str) -> str:
-    (found,) = [line for line in lines if line.startswith(start)]
+    (found,) = [line for line in lines if line.strip().startswith(start)]
     return found
 
 
 def test_the_loop_is_compared_round_by_round():
-    # The second round came while the machine was half as fast: the overhead stays 2 %.
+    # The second round came while the machine was half as fast: the loop stays 2 % slower.
     rounds = [Round(10, 1.02, 0.051, 1.0), Round(10, 2.04, 0.102, 2.0), Round(5, 0.51, 0.0, 0.5)]
-    lines = report_overhead(rounds, batch_size=8)
-    assert line_of(lines, "bare compiled step").split()[-3:] == ["80.0", "40.0", "80.0"]
-    assert "2.0%" in line_of(lines, "overhead") and "reached" in line_of(lines, "overhead")
-    assert "5.0%" in line_of(lines, "waiting for data")
+    comparison = compared("resnet10", rounds, batch_size=8)
+    assert comparison.rates[BARE] == [80.0, 40.0, 80.0]
+    assert comparison.ratio(BARE) == pytest.approx(1 / 1.02)
+    assert "reached" in comparison.lines()[-1]
 
 
 def test_an_overhead_above_the_target_is_called_missed():
-    assert "MISSED" in line_of(report_overhead([Round(10, 1.04, 0.0, 1.0)], 8), "overhead")
+    assert "MISSED" in compared("resnet10", [Round(10, 1.04, 0.0, 1.0)], 8).lines()[-1]
 
 
 def test_the_target_counts_against_the_better_layout():
-    rates = {OURS: [30.0, 15.0, 30.0], CONTIGUOUS: [15.0, 7.5, 15.0], CHANNELS_LAST: [20.0] * 3}
-    lines = report_ratios("alexnet", 60_965_224, rates)
-    assert "60,965,224" in lines[0]
-    assert line_of(lines, CONTIGUOUS).endswith("2.00 times")
-    assert line_of(lines, CHANNELS_LAST).endswith("1.50 times (target 1.5: reached)")
-    rates[CHANNELS_LAST] = [21.0] * 3
-    assert "MISSED" in line_of(report_ratios("alexnet", 1, rates), CHANNELS_LAST)
-
-
-def test_ours_alone_is_reported_without_a_ratio():
-    lines = report_ratios("resnet50", 1, {OURS: [3.0]})
-    assert len(lines) == 2
-    assert "times" not in lines[1]
+    rates = {OURS: [30.0] * 3, CONTIGUOUS: [15.0, 7.5, 15.0], CHANNELS_LAST: [20.0] * 3}
+    assert targets("alexnet", rates) == {CHANNELS_LAST: 1.5}
+    assert targets("alexnet", rates | {CONTIGUOUS: [21.0] * 3}) == {CONTIGUOUS: 1.5}
+    assert targets("alexnet", {OURS: [30.0]}) == {}
+    assert targets("resnet18", rates) == {}
 
 
 @pytest.mark.parametrize(
@@ -136,9 +127,9 @@ def test_benchmark_prints_the_loop_beside_the_step_and_leaves_nothing(tmp_path):
     run = run_command("trainers/benchmark.py", *SMALL, f"--runs_dir={tmp_path / 'runs'}")
     lines = run.stdout.splitlines()
     assert "synthetic data" in lines[0]
-    bare, loop = (line_of(lines, name).split() for name in ("bare compiled step", "training loop"))
-    assert float(bare[-3].replace(",", "")) > 0 and float(loop[-3].replace(",", "")) > 0
-    assert "target: at most 3%" in line_of(lines, "overhead of the loop")
+    for name in (OURS, BARE):
+        assert float(line_of(lines, name).removeprefix(f"  {name}").split()[0].replace(",", "")) > 0
+    assert "times (target 0.97: " in line_of(lines, BARE)
     assert 0 <= float(line_of(lines, "waiting for data").split()[3].rstrip("%")) <= 100
     assert float(line_of(lines, "peak memory").split()[2]) > 0.1
     assert list(tmp_path.iterdir()) == []
@@ -157,10 +148,10 @@ def test_compare_prints_every_contender(tmp_path):
     lines = run.stdout.splitlines()
     assert line_of(lines, f"{OURS} ")
     for peer in SYSTEMS[1:]:
-        left_out = f"left out: {peer} (ModuleNotFoundError: No module named 'torch')"
+        left_out = f"  left out: {peer} (ModuleNotFoundError: No module named 'torch')"
         assert left_out in lines or "times" in line_of(lines, peer)
     parameters = nets.build("resnet10", CLASSES, image_size=32, width=4).count_params()
-    assert 0 < int(line_of(lines, "resnet10").split()[1].replace(",", "")) < parameters
+    assert 0 < int(line_of(lines, "training resnet10").split()[2].replace(",", "")) < parameters
 
 
 @pytest.mark.end_to_end

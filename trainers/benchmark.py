@@ -14,12 +14,14 @@ import statistics
 from typing import TYPE_CHECKING
 
 from data_prep.commandline import UserError, config_from_flags, flag, run
+from data_prep.speed_table import OURS, Comparison
 from trainers.config import TrainConfig
 
 if TYPE_CHECKING:
     from trainers.measurement import MeasuredTrainer, Round
 
 WANTED_OVERHEAD = 0.03
+BARE = "the bare compiled step"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,7 @@ class BenchmarkConfig:
     training: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     rounds: int = flag(7, "How often both are measured; medians are printed.")
     seconds: float = flag(5.0, "How long each measurement lasts, at least.")
+    figures: str = flag("", "File to which the figures are added, for data_prep/speed_table.py.")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
@@ -52,38 +55,30 @@ def main() -> None:
         f"{trainer.source.directory or 'synthetic data'}, {config.rounds} rounds"
     )
     rounds = trainer.measure(config.rounds, config.seconds)
-    print("\n".join(report(rounds, pipeline.train_batch_size)))
+    comparison = compared(config.training.net, rounds, pipeline.train_batch_size)
+    comparison.save(config.figures)
+    print("\n".join([*comparison.lines(), _waited(rounds)]))
     print("\n".join(_memory(trainer)))
 
 
-def report(rounds: "list[Round]", batch_size: int) -> list[str]:
-    """The lines that say what the rounds found.
+def compared(net: str, rounds: "list[Round]", batch_size: int) -> Comparison:
+    """The loop beside the bare step, in images per second.
 
     Args:
+        net: its name.
         rounds: at least one.
         batch_size: images of a step.
     """
-    lines = [f"{'':24}{'images/s':>9}  {'lowest':>7} {'highest':>7}"]
-    for name, seconds in (
-        ("bare compiled step", [each.bare for each in rounds]),
-        ("training loop", [each.loop for each in rounds]),
-    ):
-        rates = [
-            each.steps * batch_size / taken for each, taken in zip(rounds, seconds, strict=True)
-        ]
-        lines.append(
-            f"{name:24}{statistics.median(rates):>9,.1f}  {min(rates):>7,.1f} {max(rates):>7,.1f}"
-        )
-    # Round by round, since a drift moves both of a round alike.
-    overhead = statistics.median(each.loop / each.bare - 1 for each in rounds)
+    rates = {
+        OURS: [each.steps * batch_size / each.loop for each in rounds],
+        BARE: [each.steps * batch_size / each.bare for each in rounds],
+    }
+    return Comparison(f"the training loop, {net}", rates, {BARE: 1 - WANTED_OVERHEAD})
+
+
+def _waited(rounds: "list[Round]") -> str:
     waited = statistics.median(each.waited / each.loop for each in rounds)
-    verdict = "reached" if overhead <= WANTED_OVERHEAD else "MISSED"
-    lines.append(
-        f"{'overhead of the loop':24}{overhead:>9.1%}  "
-        f"(target: at most {WANTED_OVERHEAD:.0%}: {verdict})"
-    )
-    lines.append(f"{'waiting for data':24}{waited:>9.1%}  of the loop's time")
-    return lines
+    return f"{'waiting for data':24}{waited:>9.1%}  of the loop's time"
 
 
 def _memory(trainer: "MeasuredTrainer") -> list[str]:

@@ -13,13 +13,14 @@ import contextlib
 import dataclasses
 import os
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import nets
 from data_prep.commandline import UserError, config_from_flags, flag, run
+from data_prep.speed_table import OURS, Comparison
 from pipelines.contender import Contender, measure_in_turns
 from pipelines.spec import parse_call
-from trainers.peers import OURS, PYTORCH_NETS, SYSTEMS
+from trainers.peers import PYTORCH_NETS, SYSTEMS
 
 # What ours should reach, as a multiple of PyTorch in its better layout.
 TARGETS = {"alexnet": 1.5, "resnet50": 1.0}
@@ -37,6 +38,7 @@ class CompareConfig:
     threads: int = flag(2, "Threads of each system.")
     rounds: int = flag(5, "How often each system is measured; medians are printed.")
     seconds: float = flag(3.0, "How long each measurement lasts, at least.")
+    figures: str = flag("", "File to which the figures are added, for data_prep/speed_table.py.")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be compared."""
@@ -58,16 +60,20 @@ def main() -> None:
     )
     for net in config.nets:
         with contextlib.ExitStack() as stack:
-            contenders = list(_contenders(stack, net, config))
+            contenders, left_out = _contenders(stack, net, config)
             parameters = _same_parameters(net, contenders)
             rates = measure_in_turns(contenders, config.rounds, config.seconds)
-        print("\n".join(["", *report(net, parameters, rates)]), flush=True)
+        title = f"training {net}, {parameters:,} parameters"
+        comparison = Comparison(title, rates, targets(net, rates), left_out)
+        comparison.save(config.figures)
+        print("\n".join(["", *comparison.lines()]), flush=True)
 
 
 def _contenders(
     stack: contextlib.ExitStack, net: str, config: CompareConfig
-) -> Iterator[Contender]:
-    """The systems that run here."""
+) -> tuple[list[Contender], dict[str, str]]:
+    """The systems that run here, and why the others do not."""
+    contenders, left_out = [], {}
     size = config.image_size or nets.entry(parse_call(net).name).image_size
     numbers = [str(number) for number in (config.batch_size, size, config.threads)]
     # A GPU, where there is one, would take ours away from the comparison.
@@ -77,11 +83,12 @@ def _contenders(
         stack.callback(contender.close)
         problem = contender.ready()
         if not problem:
-            yield contender
+            contenders.append(contender)
         elif system == OURS:
             raise UserError(problem.removeprefix("data_prep.commandline.UserError: "))
         else:
-            print(f"left out: {system} ({problem})")
+            left_out[system] = problem
+    return contenders, left_out
 
 
 def _same_parameters(net: str, contenders: Sequence[Contender]) -> int:
@@ -92,31 +99,17 @@ def _same_parameters(net: str, contenders: Sequence[Contender]) -> int:
     return counts[OURS]
 
 
-def report(net: str, parameters: int, rates: dict[str, list[float]]) -> list[str]:
-    """The lines of one net's table.
+def targets(net: str, rates: dict[str, list[float]]) -> dict[str, float]:
+    """What ours should reach: a multiple of PyTorch's rate in its better layout for this net.
 
     Args:
         net: its name, perhaps with options.
-        parameters: how many numbers are trained.
         rates: images per second of each system, by its name, in each round.
     """
-    title = f"{net}, {parameters:,} parameters"
-    lines = [f"{title:40}{'images/s':>9}  {'lowest':>7} {'highest':>7}   ours is"]
-    medians = {system: statistics.median(values) for system, values in rates.items()}
     peers = [system for system in rates if system != OURS]
-    better = max(peers, key=lambda system: medians[system], default=None)
-    for system, values in rates.items():
-        line = f"{system:40}{medians[system]:>9,.1f}  {min(values):>7,.1f} {max(values):>7,.1f}"
-        if system != OURS:
-            # Round by round, since a drift moves both of a round alike.
-            pairs = zip(rates[OURS], values, strict=True)
-            ratio = statistics.median(ours / theirs for ours, theirs in pairs)
-            line += f"   {ratio:.2f} times"
-            if system == better and net in TARGETS:
-                verdict = "reached" if ratio >= TARGETS[net] else "MISSED"
-                line += f" (target {TARGETS[net]}: {verdict})"
-        lines.append(line)
-    return lines
+    if net not in TARGETS or not peers:
+        return {}
+    return {max(peers, key=lambda system: statistics.median(rates[system])): TARGETS[net]}
 
 
 if __name__ == "__main__":

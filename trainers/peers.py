@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from data_prep.speed_table import OURS
 from pipelines.spec import Call, parse_call
 
-OURS = "ours"
 CONTIGUOUS = "pytorch, contiguous"
 CHANNELS_LAST = "pytorch, channels last"
 SYSTEMS = (OURS, CONTIGUOUS, CHANNELS_LAST)
