@@ -158,16 +158,7 @@ def run(
         flags.FLAGS.set_gnu_getopt()  # else absl reads no flag after the first argument
 
     def parse(argv: list[str]) -> list[str]:
-        try:
-            if share_flag_files:
-                argv = argv[:1] + _drop_foreign_flags(argv[1:])
-            rest = flags.FLAGS(argv)
-        except flags.Error as error:
-            fail(" ".join(str(error).split()) + " (--help lists the flags)")
-        except OSError as error:
-            fail(f"cannot read {error.filename}: {error.strerror}")
-        except SystemExit:
-            sys.exit(0)  # --help: absl prints it and exits with 1
+        rest = _parsed(argv[:1] + _drop_foreign_flags(argv[1:]) if share_flag_files else argv)
         if len(rest) > 1 and not positional:
             fail(
                 f"unexpected argument {rest[1]!r}: every setting is a flag, --name=value "
@@ -196,6 +187,18 @@ def run(
 
     app.run(guarded, flags_parser=parse)
     raise AssertionError("app.run returned")  # it exits the process
+
+
+def _parsed(argv: Sequence[str]) -> list[str]:
+    """Sets the flags, or ends the process with one line; what is no flag."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        fail(" ".join(str(error).split()) + " (--help lists the flags)")
+    except OSError as error:
+        fail(f"cannot read {error.filename}: {error.strerror}")
+    except SystemExit:
+        sys.exit(0)  # --help: absl prints it and exits with 1
 
 
 def start_tensorflow() -> None:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from data_prep import containers, parquet, synsets
+from data_prep import containers, parquet, synsets, trees
 from data_prep.commandline import UserError
 from data_prep.schema import TRAIN, VALIDATION
 from data_prep.sources import ImageRef, Source
@@ -24,7 +24,6 @@ VALIDATION_TAR = "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12"
 VALIDATION_NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG", re.IGNORECASE)
 
-_IMAGE_SUFFIXES = {".jpeg", ".jpg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
 _SPLITS = {
     "train": TRAIN,
     "training": TRAIN,
@@ -105,7 +104,9 @@ def _list_tars(root: pathlib.Path) -> Listed:
             yield from _nested_tar(root / TRAIN_TAR, devkit.classes)
         if (root / VALIDATION_TAR).is_file():
             for entry in containers.tar_entries(root / VALIDATION_TAR):
-                yield _ref(entry, VALIDATION, validation_wnid(entry.name, devkit, entry.path))
+                yield ImageRef.of(
+                    entry, VALIDATION, validation_wnid(entry.name, devkit, entry.path)
+                )
 
     return devkit.classes, refs()
 
@@ -116,7 +117,7 @@ def _nested_tar(path: pathlib.Path, classes: synsets.Classes) -> Iterator[ImageR
         if wnid not in classes.labels:
             raise UserError(f"{path} holds {inner.name}, which is no class of the devkit")
         for entry in containers.tar_entries(path, inner.offset, inner.size):
-            yield _ref(entry, TRAIN, wnid)
+            yield ImageRef.of(entry, TRAIN, wnid)
 
 
 def find_devkit(root: pathlib.Path) -> pathlib.Path | None:
@@ -150,71 +151,30 @@ def validation_wnid(name: str, devkit: synsets.Devkit, path: str) -> str:
     return devkit.validation[number - 1]
 
 
-# Trees of files.
-
-
-def _ref(entry: containers.Entry, split: str, wnid: str) -> ImageRef:
-    name = entry.name.rsplit("/", 1)[-1]
-    return ImageRef(split, wnid, name, entry.path, entry.offset, entry.size, entry.packing)
-
-
-def _locate(root: pathlib.Path, name: str) -> str | None:
-    """The directory within a tree that a file of this relative name is in: '', 'a/' or 'a/b/'."""
-    if root.is_dir():
-        found = [path for up in ("", "*/", "*/*/") for path in sorted(root.glob(up + name))]
-        if not found:
-            return None
-        return found[0].relative_to(root).as_posix().removesuffix(name)
-    for entry in containers.entries(root):
-        if entry.name == name or entry.name.endswith("/" + name):
-            return entry.name.removesuffix(name)
-    return None
-
-
-def _text(root: pathlib.Path, name: str) -> str:
-    """The text of a file of a tree."""
-    if root.is_dir():
-        return (root / name).read_text("utf-8")
-    for entry in containers.entries(root):
-        if entry.name == name:
-            return containers.read(entry).decode("utf-8")
-    raise UserError(f"{root} holds no {name}: unpack or download it again")
-
-
-def _images(root: pathlib.Path, below: str) -> Iterator[tuple[list[str], containers.Entry]]:
-    """Every image of a tree below a directory: (parts of its path there, entry)."""
-    top = root / below if root.is_dir() else root
-    prefix = "" if root.is_dir() else below
-    for entry in containers.entries(top):
-        suffix = pathlib.PurePosixPath(entry.name).suffix.lower()
-        if entry.name.startswith(prefix) and suffix in _IMAGE_SUFFIXES:
-            yield entry.name.removeprefix(prefix).split("/"), entry
-
-
 # Kaggle's ILSVRC, as the zip that it is downloaded as or unpacked.
 
 
 def _recognise_kaggle(root: pathlib.Path) -> str:
-    return _KAGGLE_CLASSES if _locate(root, _KAGGLE_CLASSES) is not None else ""
+    return _KAGGLE_CLASSES if trees.locate(root, _KAGGLE_CLASSES) is not None else ""
 
 
 def _list_kaggle(root: pathlib.Path) -> Listed:
     """ILSVRC/Data/CLS-LOC/train/WNID and val/, the classes and the ground truth beside them."""
-    home = _locate(root, _KAGGLE_CLASSES) or ""
-    pairs = [line.split(" ", 1) for line in _text(root, home + _KAGGLE_CLASSES).splitlines()]
+    home = trees.locate(root, _KAGGLE_CLASSES) or ""
+    pairs = [line.split(" ", 1) for line in trees.text(root, home + _KAGGLE_CLASSES).splitlines()]
     classes = synsets.known_classes([pair[0] for pair in pairs], dict(pairs))
-    rows = csv.DictReader(io.StringIO(_text(root, home + _KAGGLE_TRUTH)))
+    rows = csv.DictReader(io.StringIO(trees.text(root, home + _KAGGLE_TRUTH)))
     truth = {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
 
     def refs() -> Iterator[ImageRef]:
-        for parts, entry in _images(root, home + "ILSVRC/Data/CLS-LOC/"):
+        for parts, entry in trees.images(root, home + "ILSVRC/Data/CLS-LOC/"):
             if parts[0] == "train" and len(parts) == 3:
-                yield _ref(entry, TRAIN, _known(parts[1], classes, entry))
+                yield ImageRef.of(entry, TRAIN, _known(parts[1], classes, entry))
             elif parts[0] == "val":
                 wnid = truth.get(parts[-1].split(".")[0])
                 if wnid is None:
                     raise UserError(f"{_KAGGLE_TRUTH} does not say what {parts[-1]} is")
-                yield _ref(entry, VALIDATION, _known(wnid, classes, entry))
+                yield ImageRef.of(entry, VALIDATION, _known(wnid, classes, entry))
 
     return classes, refs()
 
@@ -223,30 +183,30 @@ def _list_kaggle(root: pathlib.Path) -> Listed:
 
 
 def _recognise_tiny(root: pathlib.Path) -> str:
-    return _TINY_CLASSES if _locate(root, _TINY_CLASSES) is not None else ""
+    return _TINY_CLASSES if trees.locate(root, _TINY_CLASSES) is not None else ""
 
 
 def _list_tiny(root: pathlib.Path) -> Listed:
     """train/WNID/images/, val/images/ with val_annotations.txt, wnids.txt and words.txt."""
-    home = _locate(root, _TINY_CLASSES) or ""
+    home = trees.locate(root, _TINY_CLASSES) or ""
     words = {}
-    if _locate(root, _TINY_WORDS) == home:
-        lines = _text(root, home + _TINY_WORDS).splitlines()
+    if trees.locate(root, _TINY_WORDS) == home:
+        lines = trees.text(root, home + _TINY_WORDS).splitlines()
         words = dict(line.split("\t", 1) for line in lines if "\t" in line)
-    classes = synsets.known_classes(_text(root, home + _TINY_CLASSES).split(), words)
+    classes = synsets.known_classes(trees.text(root, home + _TINY_CLASSES).split(), words)
     truth: dict[str, str] = {}
-    if _locate(root, _TINY_TRUTH) == home:
-        lines = _text(root, home + _TINY_TRUTH).splitlines()
+    if trees.locate(root, _TINY_TRUTH) == home:
+        lines = trees.text(root, home + _TINY_TRUTH).splitlines()
         truth = {line.split("\t")[0]: line.split("\t")[1] for line in lines if "\t" in line}
 
     def refs() -> Iterator[ImageRef]:
-        for parts, entry in _images(root, home):
+        for parts, entry in trees.images(root, home):
             if parts[0] == "train" and len(parts) > 2:
-                yield _ref(entry, TRAIN, _known(parts[1], classes, entry))
+                yield ImageRef.of(entry, TRAIN, _known(parts[1], classes, entry))
             elif parts[0] == "val":
                 if parts[-1] not in truth:
                     raise UserError(f"{_TINY_TRUTH} does not say what {parts[-1]} is")
-                yield _ref(entry, VALIDATION, _known(truth[parts[-1]], classes, entry))
+                yield ImageRef.of(entry, VALIDATION, _known(truth[parts[-1]], classes, entry))
 
     return classes, refs()
 
@@ -288,14 +248,14 @@ def _list_folders(root: pathlib.Path) -> Listed:
     found = find_devkit(root)
     devkit = synsets.read_devkit(found) if found else None
     refs = []
-    for parts, entry in _images(root, home):
+    for parts, entry in trees.images(root, home):
         split = _SPLITS.get(parts[0])
         if split is None or len(parts) < 2:
             continue
         if len(parts) > 2:
-            ref = _ref(entry, split, parts[1])._replace(name="/".join(parts[2:]))
+            ref = ImageRef.of(entry, split, parts[1])._replace(name="/".join(parts[2:]))
         elif devkit is not None and split == VALIDATION:
-            ref = _ref(entry, split, validation_wnid(parts[-1], devkit, entry.path))
+            ref = ImageRef.of(entry, split, validation_wnid(parts[-1], devkit, entry.path))
         else:
             raise UserError(
                 f"{entry.path} is in no class's folder: put the {DEVKIT}.tar.gz beside "

@@ -35,6 +35,12 @@ class ImageRef(NamedTuple):
     size: int
     packing: str = containers.PLAIN
 
+    @classmethod
+    def of(cls, entry: containers.Entry, split: str, wnid: str) -> "ImageRef":
+        """The image that an entry of a directory or an archive is."""
+        name = entry.name.rsplit("/", 1)[-1]
+        return cls(split, wnid, name, entry.path, entry.offset, entry.size, entry.packing)
+
     def read(self) -> bytes:
         """The image file's bytes. Raises UserError where the source has shrunk or gone."""
         if self.packing == parquet.ROW:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
-from . import layers, linear_layers
+from . import layers, linear_layers, padding
+from .padding import Pad
 from .registry import Net, ResponseNorm
 
-# A number of zero pixels on each side; 'same', TensorFlow's rule; or 'ceil', zeros at the bottom
-# and right so that a last, partial window counts (cuda-convnet's convolutions, Caffe's pooling).
-Pad = int | Literal["same", "ceil"]
 # Keras's name of an initialiser, or its config: data, from which every layer makes its own (an
 # initialiser object that layers shared would give them all the same values).
 Initializer = str | dict[str, Any]
@@ -327,29 +325,21 @@ class Builder:
         """Pads with zeros; returns the result and the ``padding`` for the layer on top of it.
 
         Where the padding happens to be SAME's, the layer does it itself and nothing is copied.
-        Where a side is not known before the call, what is padded fits every side: for 'ceil' a
-        zero too many at the end makes no window more.
         """
         if pad == "same":
             return x, "same"
-        sizes = (size, size) if isinstance(size, int) else size
-        amounts: list[tuple[int, int]] = []
-        same: list[tuple[int, int] | None] = []  # None: depends on the side
-        for side, window in zip(x.shape[1:3], sizes, strict=True):
-            if side is None:
-                amounts.append((0, strides - 1) if pad == "ceil" else (pad, pad))
-                same.append(((window - 1) // 2, window // 2) if strides == 1 else None)
-                continue
-            before, after = (0, (window - side) % strides) if pad == "ceil" else (pad, pad)
-            if side + before + after < window:
+        windows = (size, size) if isinstance(size, int) else size
+        amounts, same = [], []
+        for side, window in zip(x.shape[1:3], windows, strict=True):
+            before, after = padding.amounts(side, window, strides, pad)
+            if side is not None and side + before + after < window:
                 raise ValueError(
                     f"{self.net.name}: the image is too small: {name} has a {window}-pixel window, "
                     f"and {side} pixels are left of the input there; give a larger image_size "
                     f"(the net's own is {self.net.image_size})"
                 )
             amounts.append((before, after))
-            total = max((-(-side // strides) - 1) * strides + window - side, 0)
-            same.append((total // 2, total - total // 2))
+            same.append(padding.same_amounts(side, window, strides))
         if amounts == [(0, 0), (0, 0)]:
             return x, "valid"
         if amounts == same:

@@ -20,7 +20,9 @@ from typing import Any, Literal
 
 _PACKAGE_FOLDER = Path(__file__).parent
 # Not families, and not to be imported to see that: they import keras.
-_NOT_FAMILIES = frozenset({"builder", "convolutional", "layers", "linear_layers", "model"})
+_NOT_FAMILIES = frozenset(
+    {"builder", "convolutional", "layers", "linear_layers", "model", "padding"}
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,8 @@ from .registry import BatchNorm, Net, PublishedError
 from .residual import Style, Units, residual_stages, stage_ends
 
 if TYPE_CHECKING:
-    from .builder import Builder, Pad
+    from .builder import Builder
+    from .padding import Pad
 
 PAPER = (
     "K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition. "

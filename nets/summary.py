@@ -55,7 +55,7 @@ def nets_table(nets: Iterable[Net]) -> str:
             str(net.image_size),
             f"{net.params / 1e6:.2f} M",
             f"{net.macs / 1e9:.3f} G",
-            _error(net.errors[0]) if net.errors else "-",
+            published(net.errors[0]) if net.errors else "-",
         )
         for net in nets
     ]
@@ -71,7 +71,7 @@ def net_table(net: Net, model: keras.Model) -> str:
     total = ("total", f"from {height}x{width}x3", "", f"{params:,}", f"{macs:,}")
     lines = [_columns([header, *rows, total], right={3, 4}), ""]
     lines += textwrap.wrap(f"{net.name}: {net.paper}", 100, subsequent_indent="    ")
-    lines += [f"Published error: {_error(error)}" for error in net.errors]
+    lines += [f"Published error: {published(error)}" for error in net.errors]
     for head, weight in net.auxiliary_weights.items():
         lines.append(f"Auxiliary head: {head}, weight {weight} in the loss")
     for option, default in net.options.items():
@@ -98,7 +98,8 @@ def _window(layer: keras.Layer) -> str:
     return "x".join(map(str, size)) if size else ""
 
 
-def _error(error: PublishedError) -> str:
+def published(error: PublishedError) -> str:
+    """An error in words, as the tables have it: top-1/top-5 (protocol)."""
     top1, top5 = ("-" if figure is None else str(figure) for figure in (error.top1, error.top5))
     return f"{top1}/{top5} ({error.protocol})"
 

@@ -87,6 +87,7 @@ def random_erasing(
         raise ValueError(f"fill is 'random' or 'mean', not {fill!r}")
     if fill == "mean" and statistics is None:
         raise ValueError("the data set has no statistics: fill='random' needs none")
+    mean = np.round(statistics.channel_mean) if statistics else None
     low, high = np.log(ratio)
 
     def draw(example: Example, seed: tf.Tensor) -> Drawn:
@@ -112,14 +113,12 @@ def random_erasing(
         left = draws.below(drawn["corner"][1], width - wide[first] + 1)
         inside = _between(height, top, tall[first])[:, None] & _between(width, left, wide[first])
         covered = inside[..., None] & drawn["erase"] & tf.reduce_any(fits)
+        levels = mean
         if fill == "random":
-            noise = tf.random.stateless_uniform(
+            levels = tf.random.stateless_uniform(
                 tf.shape(image), drawn["noise_seed"], 0, 256, tf.int32
             )
-        else:
-            assert statistics is not None
-            noise = tf.constant(np.round(statistics.channel_mean), tf.int32)
-        return example | {"image": tf.where(covered, tf.cast(noise, tf.uint8), image)}
+        return example | {"image": tf.where(covered, tf.cast(levels, tf.uint8), image)}
 
     def describe(drawn: Mapping[str, np.ndarray]) -> str:
         return "covered" if drawn["erase"] else "left"

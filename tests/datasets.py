@@ -29,8 +29,15 @@ def smooth_image(generator: np.random.Generator, height: int, width: int) -> np.
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def record(image: bytes, label: int, name: str, height: int, width: int) -> bytes:
+def described(path: pathlib.Path, records: int) -> schema.Shard:
+    """A finished shard, as the manifest has it."""
+    content = path.read_bytes()
+    return schema.Shard(path.name, records, len(content), hashlib.sha256(content).hexdigest())
+
+
+def record(image: bytes, label: int, name: str) -> bytes:
     """One serialized `tf.train.Example`, as data_prep.schema has it."""
+    width, height = Image.open(io.BytesIO(image)).size
 
     def integer(value: int) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
@@ -75,25 +82,16 @@ def write_dataset(
         listed = []
         for index in range(files):
             path = directory / schema.shard_file(NAME, split, index, files)
+            numbers = range(int(bounds[index]), int(bounds[index + 1]))
             with tf.io.TFRecordWriter(str(path)) as writer:
-                for number in range(bounds[index], bounds[index + 1]):
+                for number in numbers:
                     if photographs:
                         image = photographs[number % len(photographs)]
-                        width, height = Image.open(io.BytesIO(image)).size
                     else:
-                        height, width = size, size + number % 17
-                        image = jpeg(smooth_image(generator, height, width))
-                    label = number % num_classes
-                    writer.write(record(image, label, f"{split}_{number}", height, width))
-            content = path.read_bytes()
-            listed.append(
-                schema.Shard(
-                    path.name,
-                    int(bounds[index + 1] - bounds[index]),
-                    len(content),
-                    hashlib.sha256(content).hexdigest(),
-                )
-            )
+                        image = jpeg(smooth_image(generator, size, size + number % 17))
+                    name = f"{split}_{number}"
+                    writer.write(record(image, number % num_classes, name))
+            listed.append(described(path, len(numbers)))
         shards[split] = tuple(listed)
     manifest = schema.Manifest(
         name=NAME,

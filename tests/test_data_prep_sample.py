@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import layouts, sample, source_checks
+from data_prep import layouts, sample, sample_images, source_checks
 from data_prep.commandline import UserError
 from data_prep.jpeg_header import read as read_header
 
@@ -21,7 +21,7 @@ def source(tmp_path_factory) -> layouts.Source:
 
 def test_it_is_of_the_official_form(source):
     assert (source.layout, source.generated) == ("tars", True)
-    assert len(source.classes.wnids) == len(sample.CLASSES) == 10
+    assert len(source.classes.wnids) == len(sample_images.CLASSES) == 10
     assert source.classes.words[0] == "striped disk"
     counts = collections.Counter((ref.split, ref.wnid) for ref in source.refs)
     assert set(counts.values()) == {6, 2}
@@ -91,8 +91,8 @@ def test_the_mean_colour_gives_no_class_away():
     random = np.random.default_rng(0)
     means = np.array(
         [
-            [sample.draw(label, random).mean((0, 1)) for _ in range(12)]
-            for label in range(len(sample.CLASSES))
+            [sample_images.draw(label, random).mean((0, 1)) for _ in range(12)]
+            for label in range(len(sample_images.CLASSES))
         ]
     )
     train, held_out = means[:, :8], means[:, 8:]

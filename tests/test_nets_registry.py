@@ -130,6 +130,7 @@ def test_source_files_are_what_a_net_needs(name, families):
         "builder",
         "layers",
         "linear_layers",
+        "padding",
         "convolutional",
     }
     assert modules == shared | families
