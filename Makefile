@@ -1,4 +1,4 @@
-# make demo   sets up, prepares the embedded sample, trains, evaluates, draws: about 6 minutes
+# make demo   sets up, prepares the embedded sample, trains, evaluates, draws: about 4 minutes
 # make test   sets up and runs every test
 # make lint   sets up and runs the linter, the formatter's check and the type checker
 # make bench  sets up and measures speed beside the peers; SOURCE=/path/to/the/tars: on those

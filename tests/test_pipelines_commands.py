@@ -115,7 +115,7 @@ def test_compare_prints_ours_beside_the_bound(tmp_path, sample_dir):
     ran = command(
         "compare",
         f"--data_dir={directory}",
-        f"--systems={BOUND},{OURS},tutorial",
+        f"--systems={BOUND},{OURS}",
         "--batch_size=16",
         "--rounds=1",
         "--seconds=0.1",
