@@ -118,6 +118,8 @@ def _plan(
     by_split = plan.shuffled(
         source.refs, seed, kept, selection["max_per_class"], selection["holdout"]
     )
+    if selection["holdout"] and not by_split[schema.TRAIN]:
+        raise UserError(f"--holdout={selection['holdout']} leaves no training images: take fewer")
     tasks: list[plan.ShardTask] = []
     for split in selection["splits"]:
         if refs := by_split.get(split):

@@ -160,6 +160,8 @@ def test_a_holdout_is_labelled_and_built_as_train_was(source, tmp_path):
         same = whole[item["name"]]
         assert same["split"] == "train"
         assert (item["label"], item["image"]) == (same["label"], same["image"])
+    with pytest.raises(UserError, match="--holdout=99 leaves no training images"):
+        built(source, tmp_path / "none", holdout=99)
 
 
 def test_one_split_alone(source, tmp_path):
