@@ -39,7 +39,7 @@ def assert_as_keras(ours, keras_own, x, **tolerance) -> None:
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
-@pytest.mark.parametrize("size", [1, 3, (1, 3), 2, 5])
+@pytest.mark.parametrize("size", [1, 3, (1, 3), 2, 5, 7])
 @pytest.mark.parametrize("strides", [1, 2])
 def test_convolution_equals_keras(rng, size, strides, padding):
     x = tf.constant(normal(rng, 2, 9, 8, 6))
