@@ -20,20 +20,41 @@ Slots = Mapping[str, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
+class Moment:
+    """What the update of one variable depends on.
+
+    Attributes:
+        variable: its value, float32.
+        gradient: of the same shape.
+        slots: the rule's slots, likewise.
+        rate: the learning rate, float32 [].
+        step: counts from 1, float32 [].
+        decay: coefficient of decoupled weight decay, 0 for variables that do not decay.
+    """
+
+    variable: tf.Tensor
+    gradient: tf.Tensor
+    slots: Slots
+    rate: tf.Tensor
+    step: tf.Tensor
+    decay: float
+
+    def decayed(self, change: tf.Tensor) -> tf.Tensor:
+        """The change, and the decoupled decay."""
+        return change - self.rate * self.decay * self.variable if self.decay else change
+
+
+@dataclasses.dataclass(frozen=True)
 class UpdateRule:
     """How one variable changes in a step.
 
     Attributes:
         slots: name -> initial value of each slot, a variable of the same shape.
-        update: (variable, gradient, slots, rate, step, decay) -> (change, slots): what is added to
-            the variable, and the new slots. `step` counts from 1, float32 []; `decay` is the
-            coefficient of decoupled weight decay, 0 for variables that do not decay.
+        update: from a moment to (what is added to the variable, the new slots).
     """
 
     slots: Mapping[str, float]
-    update: Callable[
-        [tf.Tensor, tf.Tensor, Slots, tf.Tensor, tf.Tensor, float], tuple[tf.Tensor, Slots]
-    ]
+    update: Callable[[Moment], tuple[tf.Tensor, Slots]]
 
 
 OPTIMIZERS = Registry("optimizer")
@@ -47,17 +68,10 @@ def sgd(momentum: float = 0.9, nesterov: bool = False) -> UpdateRule:
     this form keeps the velocity in units of the weights; torch's keeps it in units of the gradient.
     """
 
-    def update(
-        variable: tf.Tensor,
-        gradient: tf.Tensor,
-        slots: Slots,
-        rate: tf.Tensor,
-        step: tf.Tensor,
-        decay: float,
-    ) -> tuple[tf.Tensor, Slots]:
-        velocity = momentum * slots["velocity"] - rate * gradient
-        change = momentum * velocity - rate * gradient if nesterov else velocity
-        return _decayed(change, variable, rate, decay), {"velocity": velocity}
+    def update(at: Moment) -> tuple[tf.Tensor, Slots]:
+        velocity = momentum * at.slots["velocity"] - at.rate * at.gradient
+        change = momentum * velocity - at.rate * at.gradient if nesterov else velocity
+        return at.decayed(change), {"velocity": velocity}
 
     return UpdateRule({"velocity": 0.0}, update)
 
@@ -69,20 +83,12 @@ def rmsprop(rho: float = 0.9, epsilon: float = 1.0, momentum: float = 0.9) -> Up
     The mean square starts at 1, and epsilon stands inside the root: with epsilon 1 both matter.
     """
 
-    def update(
-        variable: tf.Tensor,
-        gradient: tf.Tensor,
-        slots: Slots,
-        rate: tf.Tensor,
-        step: tf.Tensor,
-        decay: float,
-    ) -> tuple[tf.Tensor, Slots]:
-        mean_square = rho * slots["mean_square"] + (1 - rho) * tf.square(gradient)
-        velocity = momentum * slots["velocity"] - rate * gradient * tf.math.rsqrt(
+    def update(at: Moment) -> tuple[tf.Tensor, Slots]:
+        mean_square = rho * at.slots["mean_square"] + (1 - rho) * tf.square(at.gradient)
+        velocity = momentum * at.slots["velocity"] - at.rate * at.gradient * tf.math.rsqrt(
             mean_square + epsilon
         )
-        slots = {"mean_square": mean_square, "velocity": velocity}
-        return _decayed(velocity, variable, rate, decay), slots
+        return at.decayed(velocity), {"mean_square": mean_square, "velocity": velocity}
 
     return UpdateRule({"mean_square": 1.0, "velocity": 0.0}, update)
 
@@ -91,16 +97,9 @@ def rmsprop(rho: float = 0.9, epsilon: float = 1.0, momentum: float = 0.9) -> Up
 def adamw(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> UpdateRule:
     """Adam (Kingma & Ba 2015, algorithm 1), its decay decoupled (Loshchilov & Hutter 2019)."""
 
-    def update(
-        variable: tf.Tensor,
-        gradient: tf.Tensor,
-        slots: Slots,
-        rate: tf.Tensor,
-        step: tf.Tensor,
-        decay: float,
-    ) -> tuple[tf.Tensor, Slots]:
-        direction, slots = _adam_direction(gradient, slots, step, beta1, beta2, epsilon)
-        return _decayed(-rate * direction, variable, rate, decay), slots
+    def update(at: Moment) -> tuple[tf.Tensor, Slots]:
+        direction, slots = _adam_direction(at, beta1, beta2, epsilon)
+        return at.decayed(-at.rate * direction), slots
 
     return UpdateRule({"mean": 0.0, "mean_square": 0.0}, update)
 
@@ -120,19 +119,12 @@ def lamb(
             leaves it.
     """
 
-    def update(
-        variable: tf.Tensor,
-        gradient: tf.Tensor,
-        slots: Slots,
-        rate: tf.Tensor,
-        step: tf.Tensor,
-        decay: float,
-    ) -> tuple[tf.Tensor, Slots]:
-        direction, slots = _adam_direction(gradient, slots, step, beta1, beta2, epsilon)
-        direction += decay * variable
-        if decay or scale_all:
-            direction *= _ratio_or_one(tf.norm(variable), tf.norm(direction))
-        return -rate * direction, slots
+    def update(at: Moment) -> tuple[tf.Tensor, Slots]:
+        direction, slots = _adam_direction(at, beta1, beta2, epsilon)
+        direction += at.decay * at.variable
+        if at.decay or scale_all:
+            direction *= _ratio_or_one(tf.norm(at.variable), tf.norm(direction))
+        return -at.rate * direction, slots
 
     return UpdateRule({"mean": 0.0, "mean_square": 0.0}, update)
 
@@ -144,19 +136,13 @@ def lars(momentum: float = 0.9, trust_coefficient: float = 0.001) -> UpdateRule:
     Variables that do not decay (biases, normalisation) take plain momentum steps.
     """
 
-    def update(
-        variable: tf.Tensor,
-        gradient: tf.Tensor,
-        slots: Slots,
-        rate: tf.Tensor,
-        step: tf.Tensor,
-        decay: float,
-    ) -> tuple[tf.Tensor, Slots]:
+    def update(at: Moment) -> tuple[tf.Tensor, Slots]:
         local = tf.constant(1.0)
-        if decay:
-            norm = tf.norm(variable)
-            local = _ratio_or_one(trust_coefficient * norm, tf.norm(gradient) + decay * norm)
-        velocity = momentum * slots["velocity"] - rate * local * (gradient + decay * variable)
+        if at.decay:
+            norm = tf.norm(at.variable)
+            local = _ratio_or_one(trust_coefficient * norm, tf.norm(at.gradient) + at.decay * norm)
+        gradient = at.gradient + at.decay * at.variable
+        velocity = momentum * at.slots["velocity"] - at.rate * local * gradient
         return velocity, {"velocity": velocity}
 
     return UpdateRule({"velocity": 0.0}, update)
@@ -218,14 +204,11 @@ class Optimizer:
         ):
             value = tf.convert_to_tensor(variable.value)
             old = {name: tf.convert_to_tensor(slot) for name, slot in slots.items()}
-            change, new = self._rule.update(value, gradient, old, factor * rate, step, decay)
+            moment = Moment(value, gradient, old, factor * rate, step, decay)
+            change, new = self._rule.update(moment)
             for name, slot in slots.items():
                 slot.assign(new[name])
             variable.value.assign_add(change)
-
-
-def _decayed(change: tf.Tensor, variable: tf.Tensor, rate: tf.Tensor, decay: float) -> tf.Tensor:
-    return change - rate * decay * variable if decay else change
 
 
 def _ratio_or_one(numerator: tf.Tensor, denominator: tf.Tensor) -> tf.Tensor:
@@ -235,11 +218,11 @@ def _ratio_or_one(numerator: tf.Tensor, denominator: tf.Tensor) -> tf.Tensor:
 
 
 def _adam_direction(
-    gradient: tf.Tensor, slots: Slots, step: tf.Tensor, beta1: float, beta2: float, epsilon: float
+    at: Moment, beta1: float, beta2: float, epsilon: float
 ) -> tuple[tf.Tensor, Slots]:
     """Adam's bias-corrected mean / (root of the mean square + epsilon), and the new slots."""
-    mean = beta1 * slots["mean"] + (1 - beta1) * gradient
-    mean_square = beta2 * slots["mean_square"] + (1 - beta2) * tf.square(gradient)
-    corrected = mean / (1 - beta1**step)
-    root = tf.sqrt(mean_square / (1 - beta2**step))
+    mean = beta1 * at.slots["mean"] + (1 - beta1) * at.gradient
+    mean_square = beta2 * at.slots["mean_square"] + (1 - beta2) * tf.square(at.gradient)
+    corrected = mean / (1 - beta1**at.step)
+    root = tf.sqrt(mean_square / (1 - beta2**at.step))
     return corrected / (root + epsilon), {"mean": mean, "mean_square": mean_square}
