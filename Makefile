@@ -1,5 +1,6 @@
 # make demo   sets up, prepares the embedded sample, trains, evaluates, draws: about 4 minutes
 # make test   sets up and runs every test
+# make cover  sets up, runs every test, and prints which lines of the rooms none has run
 # make lint   sets up and runs the linter, the formatter's check and the type checker
 # make bench  sets up and measures speed beside the peers; SOURCE=/path/to/the/tars: on those
 # make setup  sets up alone
@@ -13,10 +14,10 @@ BIN := $(VENV)/bin
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),gpu)
 DEMO := demo
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test cover lint bench setup clean
 
 setup: $(VENV)/.setup
-test lint: $(VENV)/.setup_test
+test cover lint: $(VENV)/.setup_test
 bench: $(VENV)/.setup_bench
 
 $(VENV)/.python:
@@ -79,8 +80,12 @@ bench:
 	$(BIN)/python data_prep/speed_table.py --figures=$(FIGURES)
 
 # Two test files at a time: most of their time is Python's, on one core.
+PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 test:
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	$(PYTEST)
+
+cover:
+	$(PYTEST) --cov --cov-report=term-missing
 
 lint:
 	$(BIN)/ruff check .

@@ -173,7 +173,11 @@ def run_tflite(path: pathlib.Path) -> Runner:
     def run(crops: np.ndarray) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it will move to a package of its own
-            interpreter = tf.lite.Interpreter(model_path=str(path))
+            # Without the delegate that announces itself on the standard error.
+            plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            interpreter = tf.lite.Interpreter(
+                model_path=str(path), experimental_op_resolver_type=plain
+            )
         given = interpreter.get_input_details()[0]["index"]
         interpreter.resize_tensor_input(given, crops.shape)
         interpreter.allocate_tensors()
