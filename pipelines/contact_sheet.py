@@ -20,7 +20,7 @@ _TILE = 192
 _GAP = 10
 _LINE = 13
 _FONT = 11
-_CHARACTERS = 32
+_CHARACTERS = 31
 _CAPTION_LINES = 4
 
 _BOX_COLOR = (255, 40, 40)
@@ -59,25 +59,28 @@ def columns_of(source: Source, config: PipelineConfig, count: int) -> list[Colum
 
 
 def painted(columns: Sequence[Column]) -> Image.Image:
-    """The columns side by side, with their titles and captions."""
+    """The columns side by side, with their titles and captions; each row as high as it must be."""
     font = ImageFont.load_default(_FONT)
-    rows = len(columns[0].tiles)
-    title_height = max(len(_wrapped(column.title)) for column in columns) * _LINE + _GAP
-    row_height = _TILE + _CAPTION_LINES * _LINE + _GAP
-    width = _GAP + len(columns) * (_TILE + _GAP)
-    sheet = Image.new("RGB", (width, _GAP + title_height + rows * row_height), _PAPER)
+    titles = [_wrapped(column.title) for column in columns]
+    tiles = [[_thumbnail(tile) for tile in column.tiles] for column in columns]
+    captions = [[_wrapped(said)[:_CAPTION_LINES] for said in column.captions] for column in columns]
+    heights = [
+        max(tile.height + len(lines) * _LINE for tile, lines in zip(*row, strict=True)) + 2 * _GAP
+        for row in zip(zip(*tiles, strict=True), zip(*captions, strict=True), strict=True)
+    ]
+    tops = np.cumsum([2 * _GAP + max(map(len, titles)) * _LINE, *heights]).tolist()
+    sheet = Image.new("RGB", (_GAP + len(columns) * (_TILE + _GAP), tops[-1]), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    for place, column in enumerate(columns):
+
+    def write(left: int, top: int, lines: list[str]) -> None:
+        pen.multiline_text((left, top), "\n".join(lines), _INK, font, spacing=2)
+
+    for place, title in enumerate(titles):
         left = _GAP + place * (_TILE + _GAP)
-        pen.multiline_text((left, _GAP), "\n".join(_wrapped(column.title)), _INK, font, spacing=2)
-        for row, (tile, caption) in enumerate(zip(column.tiles, column.captions, strict=True)):
-            top = _GAP + title_height + row * row_height
-            shown = Image.fromarray(tile)
-            shown.thumbnail((_TILE, _TILE))
-            sheet.paste(shown, (left, top))
-            lines = _wrapped(caption)[:_CAPTION_LINES]
-            below = (left, top + shown.height + 2)
-            pen.multiline_text(below, "\n".join(lines), _INK, font, spacing=2)
+        write(left, _GAP, title)
+        for top, tile, lines in zip(tops[:-1], tiles[place], captions[place], strict=True):
+            sheet.paste(tile, (left, top))
+            write(left, top + tile.height + 2, lines)
     return sheet
 
 
@@ -134,6 +137,12 @@ def _visible(images: tf.Tensor) -> list[np.ndarray]:
     if low < 0 or high > 255 or high <= 1:
         values = (values - low) * (255 / max(high - low, 1e-6))
     return list(np.round(values).astype(np.uint8))
+
+
+def _thumbnail(tile: np.ndarray) -> Image.Image:
+    image = Image.fromarray(tile)
+    image.thumbnail((_TILE, _TILE))
+    return image
 
 
 def _label(source: Source, label: np.ndarray) -> str:
