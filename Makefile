@@ -79,8 +79,8 @@ bench:
 	@echo 'All figures; systems that are left out could not be installed or do not run here:'
 	$(BIN)/python data_prep/speed_table.py --figures=$(FIGURES)
 
-# Two test files at a time: most of their time is Python's, on one core.
-PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+# Two test files at a time, as most of their time is Python's, on one core; the longest begin.
+PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 test:
 	$(PYTEST)
 

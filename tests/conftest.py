@@ -20,6 +20,27 @@ tf.config.set_logical_device_configuration(
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
+# The files that take longest, by their minutes. With two files at a time, one of these at the end
+# would run alone.
+LONG_FILES = (
+    "test_trainers_train_step",
+    "test_end_to_end",
+    "test_nets_training",
+    "test_evaluate_commands",
+    "test_runs_commands",
+    "test_build_commands",
+    "test_nets_counts",
+    "test_trainers_multi_worker",
+    "test_trainers_exporting",
+    "test_pipelines_commands",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests of the longest files first."""
+    order = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
 
 @pytest.fixture(scope="session")
 def sample_dir() -> pathlib.Path:
