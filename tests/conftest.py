@@ -1,9 +1,11 @@
 """What every test may ask for: the real ILSVRC sample, and quiet TensorFlow."""
 
+import gc
 import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -40,6 +42,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the tests of the longest files first."""
     order = {name: place for place, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+def forget_traced_nets() -> None:
+    """Frees the weights of nets that were traced: TensorFlow keeps each own gradient for ever."""
+    from tensorflow.python.framework import ops
+
+    registry = ops.gradient_registry._registry
+    for name in [name for name in registry if name.startswith("CustomGradient-")]:
+        del registry[name]
+    gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bounded_memory() -> Iterator[None]:
+    yield
+    forget_traced_nets()
 
 
 @pytest.fixture(scope="session")

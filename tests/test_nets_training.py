@@ -1,11 +1,9 @@
 """Every net learns: a few steps on one batch lower its loss.
 
 One net of each kind is trained here; NETS_TRAINED=all trains all of them, in both precisions: 45
-minutes on two cores, and 25 GB in one process, as every traced net stays in memory (`-k` takes a
-part).
+minutes on two cores.
 """
 
-import gc
 import os
 
 import keras
@@ -14,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import nets
+from tests.conftest import forget_traced_nets
 
 ONE_OF_A_KIND = (
     "alexnet",
@@ -54,7 +53,7 @@ def _clean_keras():
     yield
     keras.mixed_precision.set_global_policy("float32")
     keras.backend.clear_session()
-    gc.collect()
+    forget_traced_nets()
 
 
 def batch(size):
