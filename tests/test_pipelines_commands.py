@@ -13,6 +13,7 @@ from data_prep.speed_table import OURS
 from pipelines import measurement
 from pipelines.compare import BOUND
 from pipelines.config import PipelineConfig
+from pipelines.contact_sheet import Column, painted
 from pipelines.reader import open_dataset
 from tests.datasets import jpeg, pixels, sample_photographs, write_dataset
 
@@ -73,6 +74,18 @@ def test_preview_draws_a_column_for_each_map_function(directory, flag_file, tmp_
     # Stored, two host and three device functions, and what the net is given.
     columns = np.flatnonzero(np.diff((sheet[100:] != 255).any((0, 2)).astype(int)) == 1)
     assert len(columns) >= 7
+
+
+def test_a_contact_sheets_rows_are_as_high_as_their_tiles():
+    green = (0, 200, 0)
+    shapes = [(40, 60), (180, 100)]
+    tiles = [np.full((*shape, 3), green, np.uint8) for shape in shapes]
+    columns = [Column("a", tiles, ["low", "high"]), Column("b", tiles[::-1], ["x", "y " * 40])]
+    sheet = np.asarray(painted([columns[0], columns[0]]))
+    assert len(sheet) < 40 + 180 + 100
+    for drawn in (columns[:1], columns):
+        seen = (np.asarray(painted(drawn)) == green).all(-1).sum()
+        assert seen == len(drawn) * (40 * 60 + 180 * 100)  # nothing is written over a tile
 
 
 @pytest.mark.end_to_end

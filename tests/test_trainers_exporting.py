@@ -155,5 +155,6 @@ def test_the_command_says_what_it_wrote_and_checked(small_run, tmp_path):
     arguments = (f"--run={small_run.directory}", "--format=tflite")
     done = run_command("trainers/export.py", *arguments, f"--output={tmp_path / 'out'}")
     assert "the same logits as the run's on 3 photographs" in done.stdout
+    assert not done.stderr  # neither TensorFlow's nor TFLite's announcements
     assert (tmp_path / "out" / "model.tflite").stat().st_size > 1000
     assert_one_line_error(run_command("trainers/export.py", *arguments, code=1), "--output")
