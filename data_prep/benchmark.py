@@ -8,7 +8,7 @@ two that do less than any such job could, the bounds: libjpeg-turbo decoding eac
 it again as it is, or encoding a small image that it already has. Every round runs each of them
 once; what is printed are medians over the rounds, start-up and a first round excluded.
 
-Needs the `bench` extra.
+OpenCV comes with the `bench` extra (`make bench`) and is left out without it.
 """
 
 import concurrent.futures
@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from data_prep import commandline, schema
-from data_prep.commandline import UserError, flag
+from data_prep.commandline import flag
 from data_prep.config import SourceConfig
 from data_prep.speed_table import OURS, Comparison
 
@@ -38,6 +38,8 @@ ILSVRC_IMAGE_BYTES = (
     + schema.ILSVRC2012_IMAGES[schema.VALIDATION] * 134_900
 ) / ILSVRC_IMAGES
 TARGETS = {"opencv": 1.2, "libjpeg-turbo, decode and encode": 0.7}
+
+Convert = Callable[["ImageRef"], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +66,13 @@ def main() -> None:
         build = shards.ShardJob(work, "benchmark", schema.ImageSettings(), source.classes.wnids)
         build.work.mkdir(parents=True)
         contenders = {OURS: _ours(build, refs, config.threads)}
-        contenders |= _peers(build, refs, config.threads)
-        rates = _measure(contenders, len(refs), config.rounds)
+        peers, left_out = _peers(build, refs, config.threads)
+        rates = _measure(contenders | peers, len(refs), config.rounds)
     finally:
         shutil.rmtree(work)
-    _report(rates, source, refs, config)
+    comparison = Comparison("source to finished shards", rates, TARGETS, left_out)
+    comparison.save(config.figures)
+    _report(comparison, source, refs, config)
 
 
 def _regular(refs: Sequence["ImageRef"], count: int) -> list["ImageRef"]:
@@ -96,31 +100,18 @@ def _ours(build: "ShardJob", refs: Sequence["ImageRef"], threads: int) -> Callab
 
 def _peers(
     build: "ShardJob", refs: Sequence["ImageRef"], threads: int
-) -> dict[str, Callable[[], None]]:
-    try:
-        import cv2
-        import simplejpeg
-    except ImportError as error:
-        raise UserError(f"{error.name} is missing: install the bench extra (make bench)") from None
-    import numpy as np
+) -> tuple[dict[str, Callable[[], None]], dict[str, str]]:
+    """What ours is measured beside, and why the others do not run here."""
+    import simplejpeg
 
     from data_prep import images
 
-    cv2.setNumThreads(1)
     settings = build.settings
-
-    def opencv(ref: "ImageRef") -> None:
-        pixels = cv2.imdecode(np.frombuffer(ref.read(), np.uint8), cv2.IMREAD_COLOR)
-        assert pixels is not None
-        height, width, _ = images.stored_size(pixels.shape[0], pixels.shape[1], settings)
-        small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-        cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])
+    done = {ref: images.convert(ref.read(), settings).pixels for ref in refs}
 
     def decode_encode(ref: "ImageRef") -> None:
         pixels = simplejpeg.decode_jpeg(ref.read(), strict=False)
         simplejpeg.encode_jpeg(pixels, quality=settings.quality, colorsubsampling="420")
-
-    done = {ref: images.convert(ref.read(), settings).pixels for ref in refs}
 
     def decode_encode_small(ref: "ImageRef") -> None:
         simplejpeg.decode_jpeg(ref.read(), strict=False)
@@ -129,20 +120,45 @@ def _peers(
     def decode(ref: "ImageRef") -> None:
         simplejpeg.decode_jpeg(ref.read(), strict=False)
 
-    def loop(function: Callable[["ImageRef"], None]) -> Callable[[], None]:
+    converts: dict[str, Convert] = {}
+    left_out = {}
+    try:
+        converts["opencv"] = _opencv(settings)
+    except ImportError as error:
+        left_out["opencv"] = f"{error.name} is missing: install the bench extra (make bench)"
+    converts |= {
+        "libjpeg-turbo, decode and encode": decode_encode,
+        "libjpeg-turbo, decode, encode ours": decode_encode_small,
+        "libjpeg-turbo, decode": decode,
+    }
+
+    def loop(convert: Convert) -> Callable[[], None]:
         def run() -> None:
             with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-                for _ in pool.map(function, refs):
+                for _ in pool.map(convert, refs):
                     pass
 
         return run
 
-    return {
-        "opencv": loop(opencv),
-        "libjpeg-turbo, decode and encode": loop(decode_encode),
-        "libjpeg-turbo, decode, encode ours": loop(decode_encode_small),
-        "libjpeg-turbo, decode": loop(decode),
-    }
+    return {name: loop(convert) for name, convert in converts.items()}, left_out
+
+
+def _opencv(settings: schema.ImageSettings) -> Convert:
+    import cv2
+    import numpy as np
+
+    from data_prep import images
+
+    cv2.setNumThreads(1)
+
+    def convert(ref: "ImageRef") -> None:
+        pixels = cv2.imdecode(np.frombuffer(ref.read(), np.uint8), cv2.IMREAD_COLOR)
+        assert pixels is not None
+        height, width, _ = images.stored_size(pixels.shape[0], pixels.shape[1], settings)
+        small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])
+
+    return convert
 
 
 def _measure(
@@ -160,7 +176,7 @@ def _measure(
 
 
 def _report(
-    rates: dict[str, list[float]],
+    comparison: Comparison,
     source: "Source",
     refs: Sequence["ImageRef"],
     config: BenchmarkConfig,
@@ -168,10 +184,8 @@ def _report(
     kind = "GENERATED images" if source.generated else "photographs"
     mean_bytes = sum(ref.size for ref in refs) / len(refs)
     print(f"{len(refs)} {kind} of {mean_bytes / 1000:.0f} KB, {config.threads} threads")
-    comparison = Comparison("source to finished shards", rates, TARGETS)
-    comparison.save(config.figures)
     print("\n".join(comparison.lines()))
-    rate = statistics.median(rates[OURS])
+    rate = statistics.median(comparison.rates[OURS])
     seconds = config.threads / rate * ILSVRC_IMAGE_BYTES / mean_bytes
     print(
         f"all of ILSVRC 2012 at this rate, by bytes: {seconds * ILSVRC_IMAGES / 60:,.0f} "

@@ -12,7 +12,7 @@ import time
 import pytest
 import tensorflow_datasets as tfds
 
-from data_prep import layouts, schema
+from data_prep import layouts, schema, speed_table
 from tests import small_sources
 from tests.conftest import ROOT
 
@@ -187,6 +187,19 @@ def test_the_benchmark_prints_every_contender(photographs):
     said = succeed("benchmark", f"--source={photographs}", "--images=20", "--rounds=1")
     for words in ("20 photographs", "ours", "opencv", "target 1.2", "target 0.7", "core-minutes"):
         assert words in said, said
+
+
+def test_the_benchmark_leaves_out_what_is_not_installed(photographs, tmp_path, monkeypatch):
+    (tmp_path / "cv2.py").write_text("raise ImportError('hidden', name='cv2')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    figures = tmp_path / "speed.jsonl"
+    flags = (f"--source={photographs}", "--images=20", "--rounds=1", f"--figures={figures}")
+    said = succeed("benchmark", *flags)
+    assert "left out: opencv (cv2 is missing" in said
+    (comparison,) = speed_table.load(str(figures))
+    assert comparison.left_out.keys() == {"opencv"}
+    assert comparison.rates.keys() > {"ours", "libjpeg-turbo, decode and encode"}
+    assert all(rate > 0 for rates in comparison.rates.values() for rate in rates)
 
 
 @pytest.mark.parametrize("command", ["build_tfrecords", "check_source", "verify_tfrecords"])
