@@ -67,9 +67,8 @@ class BatchMaker:
                 lambda part: tf.reshape(part, [batch_size, *part.shape[2:]]), batch
             )
 
-        # Without AutoGraph, which makes tracing many times slower and has nothing to convert.
         made = chunks.map(
-            tf.autograph.experimental.do_not_convert(make_chunk),
+            make_chunk,
             num_parallel_calls=self._config.map_threads or len(os.sched_getaffinity(0)),
         )
         if chunk < batch_size:  # joining copies the images once more

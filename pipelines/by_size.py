@@ -14,6 +14,7 @@ from pipelines.config import PipelineConfig
 from pipelines.reader import Source
 
 
+@tf.autograph.experimental.do_not_convert
 def evaluate(
     source: Source, config: PipelineConfig, *, batch_size: int, split: str
 ) -> tf.data.Dataset:
@@ -54,7 +55,7 @@ def evaluate(
         size_of, lambda size, group: group.batch(batch_size), window_size=batch_size
     )
     return grouped.map(
-        tf.autograph.experimental.do_not_convert(made),
+        made,
         num_parallel_calls=config.map_threads or len(os.sched_getaffinity(0)),
         deterministic=True,
     ).prefetch(2)

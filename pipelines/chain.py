@@ -120,7 +120,7 @@ def output_shape(chain: Chain, flag: str) -> tuple[int, ...]:
         example = {"image": image, "height": side, "width": side, "label": tf.constant(0)}
         return chain.apply(example, chain.draw(example, tf.constant([0, 0])))["image"]
 
-    traced = tf.function(run).get_concrete_function(tf.TensorSpec([], tf.string))
+    traced = tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec([], tf.string))
     shape = traced.output_shapes
     if not shape.is_fully_defined():
         raise UserError(

@@ -17,6 +17,9 @@ A batch is a dict:
   evaluation within the split;
 - `drawn`: what the device chain drew for the batch;
 - `weight` (evaluation): float32 [b], 1 for an image and 0 for padding.
+
+Graphs are traced without AutoGraph, which has nothing to convert here and makes that many times
+slower.
 """
 
 from collections.abc import Callable
@@ -35,6 +38,7 @@ from pipelines.order import Order
 from pipelines.reader import Source
 
 
+@tf.autograph.experimental.do_not_convert
 def train(
     source: Source,
     config: PipelineConfig,
@@ -96,6 +100,7 @@ def train(
     return maker.batches(chunks, locate, batch_size)
 
 
+@tf.autograph.experimental.do_not_convert
 def training_records(
     source: Source,
     config: PipelineConfig,
@@ -183,6 +188,7 @@ def file_names(
     return names
 
 
+@tf.autograph.experimental.do_not_convert
 def evaluate(
     source: Source,
     config: PipelineConfig,

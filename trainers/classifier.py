@@ -72,9 +72,12 @@ class Classifier:
                 tf.TensorSpec([None], tf.int32),
                 tf.TensorSpec([None], tf.int32),
             ],
+            autograph=False,
         )
         self._logits = tf.function(
-            self.logits_of, input_signature=[tf.TensorSpec([None, *self._size, 3], tf.uint8)]
+            self.logits_of,
+            input_signature=[tf.TensorSpec([None, *self._size, 3], tf.uint8)],
+            autograph=False,
         )
 
     @property

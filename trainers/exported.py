@@ -58,9 +58,12 @@ class ServedNet(tf.Module):
         pixels = tf.function(
             self._from_pixels,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")],
+            autograph=False,
         )
         files = tf.function(
-            self._from_jpeg, input_signature=[tf.TensorSpec([None], tf.string, name="jpeg")]
+            self._from_jpeg,
+            input_signature=[tf.TensorSpec([None], tf.string, name="jpeg")],
+            autograph=False,
         )
         return {"serving_default": pixels, "jpeg": files}
 
@@ -95,7 +98,9 @@ def net_on_crops(classifier: Classifier) -> tf.types.experimental.ConcreteFuncti
     """The net from crops `image`, uint8 [b, height, width, 3], to `logits`."""
     spec = tf.TensorSpec([None, *classifier.image_size, 3], tf.uint8, name="image")
     function = tf.function(
-        lambda image: {"logits": classifier.logits_of(image)}, input_signature=[spec]
+        lambda image: {"logits": classifier.logits_of(image)},
+        input_signature=[spec],
+        autograph=False,
     )
     return function.get_concrete_function()
 

@@ -147,7 +147,7 @@ def _write_onnx(
     function = exported.net_on_crops(classifier)
     path = output / _MODEL_FILES[ONNX]
     model, _ = tf2onnx.convert.from_function(
-        tf.function(lambda image: function(image=image)),
+        tf.function(lambda image: function(image=image), autograph=False),
         input_signature=[tf.TensorSpec([None, *classifier.image_size, 3], tf.uint8, name="image")],
         opset=_OPSET,
     )

@@ -73,7 +73,7 @@ def _step(
         each = tf.nn.softmax(tf.cast(logits, tf.float64))
         return tf.reduce_mean(tf.reshape(each, [-1, count, each.shape[-1]]), axis=1)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def of_all(images: Any) -> Any:
         return strategy.run(of_part, args=(images,))
 

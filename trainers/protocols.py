@@ -54,6 +54,7 @@ class CenterCrop:
             model = keras.Model(model.input, model.output["logits"])
         device_map = input_pipeline.device_map(source, config, training=False)
 
+        @tf.autograph.experimental.do_not_convert
         def sums_of_batch(batch: dict[str, tf.Tensor]) -> tf.Tensor:
             batch = device_map(batch)
             labels, weight = batch["label"], batch["weight"]

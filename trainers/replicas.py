@@ -83,7 +83,7 @@ class Workers:
         self.index = resolver.task_id if several else 0
         local = strategy.num_replicas_in_sync // self.count
 
-        @tf.function
+        @tf.function(autograph=False)
         def summed(values: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
             first = context.replica_id_in_sync_group % local == 0
@@ -121,7 +121,7 @@ def refuse_broken_links(strategy: tf.distribute.Strategy) -> None:
     replicas = strategy.num_replicas_in_sync
     pattern = tf.cast(tf.range(2**18) % 251, tf.float32)
 
-    @tf.function
+    @tf.function(autograph=False)
     def summed() -> tf.Tensor:
         context = tf.distribute.get_replica_context()
         factor = tf.cast(context.replica_id_in_sync_group, tf.float32) + 1

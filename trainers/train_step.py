@@ -86,9 +86,11 @@ class TrainStep:
         ]
         gradients = self._gradients
         if config.jit_compile:
-            gradients = tf.function(gradients, jit_compile=True)
+            gradients = tf.function(gradients, jit_compile=True, autograph=False)
         self._compiled_gradients = gradients
-        self._average_statistics = tf.function(lambda: strategy.run(self._replica_average))
+        self._average_statistics = tf.function(
+            lambda: strategy.run(self._replica_average), autograph=False
+        )
         # AutoGraph converts the loop over steps alone: what is inside has nothing to convert, and
         # tracing it took many times longer.
         self._one_step = tf.autograph.experimental.do_not_convert(self._replica_step)
