@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipelines import dataset_options
 from pipelines.chain import Chain, device_chain, host_chain, output_shape
 from pipelines.config import SYNTHETIC, PipelineConfig
 from pipelines.reader import Source
@@ -73,7 +74,7 @@ class BatchMaker:
         )
         if chunk < batch_size:  # joining copies the images once more
             made = made.batch(batch_size // chunk, drop_remainder=True).map(join)
-        return made.prefetch(2).with_options(_options())
+        return made.prefetch(2).with_options(dataset_options.unattended())
 
     def _decode(self, records: tf.Tensor, seed: tf.Tensor) -> Batch:
         """Parses and draws for a whole chunk, then runs the host chain example by example."""
@@ -99,11 +100,3 @@ def device_chain_of(source: Source, config: PipelineConfig, training: bool) -> C
     """The device chain that the flags name, of training or of evaluation."""
     flag = "train_device_map" if training else "eval_device_map"
     return device_chain(getattr(config, flag), flag, **source.given())
-
-
-def _options() -> tf.data.Options:
-    options = tf.data.Options()
-    options.deterministic = True
-    # The order decides who reads what.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return options

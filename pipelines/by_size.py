@@ -8,7 +8,7 @@ import os
 
 import tensorflow as tf
 
-from pipelines import draws
+from pipelines import dataset_options, draws
 from pipelines.chain import host_chain
 from pipelines.config import PipelineConfig
 from pipelines.reader import Source
@@ -54,8 +54,7 @@ def evaluate(
     grouped = records.enumerate().group_by_window(
         size_of, lambda size, group: group.batch(batch_size), window_size=batch_size
     )
-    return grouped.map(
-        made,
-        num_parallel_calls=config.map_threads or len(os.sched_getaffinity(0)),
-        deterministic=True,
-    ).prefetch(2)
+    batches = grouped.map(
+        made, num_parallel_calls=config.map_threads or len(os.sched_getaffinity(0))
+    )
+    return batches.prefetch(2).with_options(dataset_options.unattended())

@@ -16,7 +16,7 @@ from etils import epath
 from data_prep import schema
 from data_prep.commandline import UserError
 from pipelines import chain as chains
-from pipelines import foreign
+from pipelines import dataset_options, foreign
 from pipelines.config import IN_MEMORY, NO_CACHE, SYNTHETIC, PipelineConfig
 from pipelines.decoders import AnyDecoder, Decoder, JpegDecoder, RawDecoder
 from pipelines.shards import (
@@ -110,6 +110,7 @@ class Source:
         if not self.in_memory:
             return open_file
         everything = tf.data.Dataset.range(len(shards)).flat_map(open_file)
+        everything = everything.with_options(dataset_options.unattended())
         kept = tf.constant(list(everything.as_numpy_iterator()))
         counts = np.array([shard.records for shard in shards])
         stops = tf.constant(np.cumsum(counts))

@@ -12,6 +12,7 @@ from etils import epath
 
 from data_prep import schema
 from data_prep.commandline import UserError
+from pipelines import dataset_options
 
 _READ_BUFFER_BYTES = 1 << 20
 _PARSED_AT_ONCE = 256
@@ -86,7 +87,7 @@ def counts_of_labels(shards: Sequence[ShardFile], num_classes: int) -> np.ndarra
     counts = np.zeros([len(shards), num_classes], np.int64)
     for index, shard in enumerate(shards):
         labels = read(tf.constant(shard.path)).batch(_PARSED_AT_ONCE).map(_labels).prefetch(2)
-        for batch in labels.as_numpy_iterator():
+        for batch in labels.with_options(dataset_options.unattended()).as_numpy_iterator():
             counts[index] += np.bincount(batch, minlength=num_classes)
     return counts
 

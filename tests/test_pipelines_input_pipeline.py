@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from data_prep.commandline import UserError
-from pipelines import input_pipeline
+from pipelines import by_size, input_pipeline
 from pipelines.config import PipelineConfig
 from pipelines.reader import Source, open_dataset
 from tests.datasets import write_dataset
@@ -197,6 +197,18 @@ def test_evaluation_of_the_training_split(directory):
     flags = config(directory)
     ours = joined(input_pipeline.evaluate(open_dataset(flags), flags, batch_size=16, split="train"))
     assert ours["weight"].sum() == 60
+
+
+def test_no_thread_of_an_autotuner_is_waited_for_at_the_end(directory):
+    """An iterator's end waits for it in some runs and not in others, for up to a minute."""
+    flags = config(directory)
+    source = open_dataset(flags)
+    for dataset in (
+        input_pipeline.train(source, flags, batch_size=BATCH),
+        input_pipeline.evaluate(source, flags, batch_size=BATCH),
+        by_size.evaluate(source, flags, batch_size=BATCH, split="validation"),
+    ):
+        assert dataset.options().autotune.enabled is False
 
 
 def test_a_distributed_evaluation_sums_to_the_split(directory):

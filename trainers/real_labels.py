@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from data_prep import schema
 from data_prep.commandline import UserError
+from pipelines import dataset_options
 from pipelines.reader import Source
 from trainers.scoring import RealLabels
 
@@ -63,4 +64,5 @@ def _file_names(source: Source) -> list[str]:
     features = {schema.FILE_NAME: tf.io.FixedLenFeature([], tf.string, "")}
     records = shards.flat_map(opener).batch(1024)
     names = records.map(lambda each: tf.io.parse_example(each, features)[schema.FILE_NAME])
+    names = names.with_options(dataset_options.unattended())
     return [name.decode() for part in names.as_numpy_iterator() for name in part]
