@@ -177,15 +177,19 @@ def run(
             fail(str(error))
         except KeyboardInterrupt:
             fail("interrupted", code=130)
-        except BrokenPipeError:  # who reads the output, such as `head`, has read enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            return 128 + signal.SIGPIPE
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 fail(f"no space left on the disk of {error.filename or 'the output'}: free some")
             raise
 
-    app.run(guarded, flags_parser=parse)
+    try:
+        try:
+            app.run(guarded, flags_parser=parse)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # who reads the output, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(128 + signal.SIGPIPE)
     raise AssertionError("app.run returned")  # it exits the process
 
 
@@ -195,6 +199,8 @@ def _parsed(argv: Sequence[str]) -> list[str]:
         return flags.FLAGS(argv)
     except flags.Error as error:
         fail(" ".join(str(error).split()) + " (--help lists the flags)")
+    except BrokenPipeError:
+        raise
     except OSError as error:
         fail(f"cannot read {error.filename}: {error.strerror}")
     except SystemExit:

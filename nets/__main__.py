@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -47,4 +48,6 @@ def _without_stderr() -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    # Who reads the output, such as `head`, may have read enough: end without a word, as `ls` does.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

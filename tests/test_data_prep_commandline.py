@@ -1,7 +1,9 @@
 """Flags from dataclasses and back, and one line for what a user can mend."""
 
 import dataclasses
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import textwrap
@@ -108,6 +110,18 @@ def test_help_lists_the_flags(tmp_path):
     done = run(tmp_path, "--help")
     assert done.returncode == 0
     assert "How deep, in layers." in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--depth=4"]])
+def test_a_reader_that_leaves_ends_the_command_without_a_word(tmp_path, arguments):
+    script = tmp_path / "command.py"
+    script.write_text(COMMAND % False)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, str(script), *arguments]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_foreign_flags_are_ignored_in_shared_flag_files_only(tmp_path):

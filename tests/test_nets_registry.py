@@ -1,7 +1,9 @@
 """What one gets by a net's name, and that a copy of a net's source is a package by itself."""
 
 import importlib.util
+import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -215,3 +217,13 @@ def test_the_command_names_an_unknown_net_in_one_line():
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith("error: unknown net: 'resnet51'. Did you mean 'resnet50'?")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_leaves_ends_the_command_without_a_word():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "nets"], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
