@@ -20,6 +20,7 @@ from data_prep import (
     schema,
     source_checks,
     tfds_metadata,
+    unpacking,
 )
 from data_prep.commandline import UserError
 from data_prep.config import BuildConfig, chosen_classes
@@ -195,7 +196,7 @@ def _unpacked(job: ShardJob, tasks: Sequence[plan.ShardTask]) -> list[plan.Shard
     """The same tasks, with the images of parquet rows where they can be read at random."""
     refs = [ref for task in tasks for ref in task.refs]
     progress = Progress(len(refs), label="unpacking parquet")
-    moved = iter(parquet.unpack(refs, job.work / UNPACKED_DIRECTORY, progress.add))
+    moved = iter(unpacking.unpack(refs, job.work / UNPACKED_DIRECTORY, progress.add))
     progress.close()
     return [dataclasses.replace(task, refs=tuple(next(moved) for _ in task.refs)) for task in tasks]
 

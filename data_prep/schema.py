@@ -34,8 +34,18 @@ TRAIN = "train"
 VALIDATION = "validation"
 SPLITS = (TRAIN, VALIDATION)
 
-# ILSVRC 2012 (Russakovsky et al. 2015, table 2): images by split.
+# ILSVRC 2012 (Russakovsky et al. 2015, table 2): classes, and images by split.
+ILSVRC2012_CLASSES = 1000
 ILSVRC2012_IMAGES = {TRAIN: 1_281_167, VALIDATION: 50_000}
+
+# Files of a directory that count as images, by the end of their names in lower case.
+IMAGE_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("jpeg", "jpg", "jpe", "jfif", "jp2", "png", "gif", "bmp", "webp", "avif"),
+        *("tif", "tiff", "ppm", "pgm"),
+    )
+)
 
 # Features of one record.
 IMAGE = "image"  # bytes: JPEG (or raw pixels, by ImageSettings.encoding), RGB

@@ -108,10 +108,13 @@ def _validation(source: Source, images: int) -> Finding:
     }
     if source.name != "ilsvrc2012" or not numbers:
         return Finding(OK if images else LACKING, text)
-    missing = sorted(set(range(1, 50_001)) - numbers)
+    whole = schema.ILSVRC2012_IMAGES[schema.VALIDATION]
+    missing = sorted(set(range(1, whole + 1)) - numbers)
     if not missing:
         return Finding(OK, f"{text}, all of them")
-    return Finding(LACKING, f"{text} of 50,000; the first that is missing is number {missing[0]}")
+    return Finding(
+        LACKING, f"{text} of {whole:,}; the first that is missing is number {missing[0]}"
+    )
 
 
 def official_files(directory: pathlib.Path, md5: bool) -> Iterator[Finding]:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 from data_prep import containers
 from data_prep.commandline import UserError
-
-IMAGE_SUFFIXES = {".jpeg", ".jpg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+from data_prep.schema import IMAGE_SUFFIXES
 
 
 def locate(root: pathlib.Path, name: str) -> str | None:

@@ -31,7 +31,9 @@ class PipelineConfig:
         "which costs nothing to make, to measure the training step alone.",
         choices=(RECORDS, SYNTHETIC),
     )
-    synthetic_classes: int = flag(1000, "Number of classes of --data=synthetic.")
+    synthetic_classes: int = flag(
+        schema.ILSVRC2012_CLASSES, "Number of classes of --data=synthetic."
+    )
     geometry: str = flag(
         "", "Refuse a data set with another geometry; empty: any.", choices=("", *schema.GEOMETRIES)
     )

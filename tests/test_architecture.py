@@ -21,16 +21,16 @@ MODULES = sorted(path for room in ROOMS for path in (ROOT / room).glob("*.py"))
 
 
 def imports_of(path: pathlib.Path) -> set[str]:
-    """Every module of ours that a file imports, dotted; relative imports stay in the room."""
+    """Every module of ours that a file imports, dotted."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            whole = "." not in node.module and node.module in ROOMS
-            found |= (
-                {f"{node.module}.{alias.name}" for alias in node.names} if whole else {node.module}
-            )
+        elif isinstance(node, ast.ImportFrom):
+            parts = [path.parent.name] if node.level else []
+            module = ".".join(parts + ([node.module] if node.module else []))
+            names = {f"{module}.{alias.name}" for alias in node.names}
+            found |= names if module in ROOMS else {module}
     return {name for name in found if name.split(".")[0] in ROOMS}
 
 
@@ -67,3 +67,14 @@ def test_commands_import_tensorflow_only_when_they_run():
                 names = [node.module or ""]
             heavy = [name for name in names if name.split(".")[0] in ("tensorflow", "keras")]
             assert not heavy, f"{path} imports {heavy} at its top"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_module_imports_itself_by_way_of_others(room):
+    paths = {f"{room}.{path.stem}": path for path in MODULES if path.parent.name == room}
+    ways = {name: imports_of(path) & paths.keys() for name, path in paths.items()}
+    assert sum(map(len, ways.values())) > len(ways)
+    while free := [name for name in ways if not ways[name] & ways.keys()]:
+        for name in free:
+            del ways[name]
+    assert not ways

@@ -25,9 +25,6 @@ from trainers.replicas import make_strategy
 from trainers.run_config import EvaluateConfig
 from trainers.scoring import Tally
 
-# As many classes as the published errors are about.
-ILSVRC_CLASSES = 1000
-
 Scored = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -224,7 +221,7 @@ def _table(members: Sequence[Member], config: EvaluateConfig, result: dict[str, 
         (f"ours: {nets}{config.protocol}{scales}", 1 - result["top1"], 1 - result["top5"])
     ]
     entry = first.run.load_nets().entry(parse_call(first.config.net).name)
-    if first.source.num_classes == ILSVRC_CLASSES and config.split == schema.VALIDATION:
+    if first.source.num_classes == schema.ILSVRC2012_CLASSES and config.split == schema.VALIDATION:
         rows += [
             (
                 f"published: {error.protocol}",

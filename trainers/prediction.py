@@ -12,17 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.commandline import UserError
+from data_prep.schema import IMAGE_SUFFIXES
 from trainers.classifier import Classifier, Stored, UnreadableError
 from trainers.losses import TOP_K
-
-# In directories, only these are taken; a file that is named itself is always tried.
-IMAGE_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("jpeg", "jpg", "jpe", "jfif", "jp2", "png", "gif", "bmp", "webp", "avif"),
-        *("tif", "tiff", "ppm", "pgm"),
-    )
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +60,8 @@ class Prediction:
 
 def find_files(named: Sequence[str]) -> list[pathlib.Path]:
     """The files that are named, and the images in directories that are, at any depth, sorted.
+
+    A file that is named itself is always tried, whatever its name.
 
     Raises:
         UserError: something named does not exist, or a directory holds no images.

@@ -13,7 +13,7 @@ from pipelines.reader import Source
 from trainers.scoring import RealLabels
 
 # ILSVRC 2012's first and last class in the sorted order, which is the order of these labels.
-_FIRST, _LAST, _CLASSES = "n01440764", "n15075141", 1000
+_FIRST, _LAST = "n01440764", "n15075141"
 _NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.")
 
 
@@ -40,7 +40,7 @@ def read_real_labels(path: str, source: Source) -> RealLabels:
             f"--real_labels={path} is not a list of lists of labels ({error})"
         ) from None
     wnids = source.wnids
-    if (len(wnids), wnids[0], wnids[-1]) != (_CLASSES, _FIRST, _LAST):
+    if (len(wnids), wnids[0], wnids[-1]) != (schema.ILSVRC2012_CLASSES, _FIRST, _LAST):
         raise UserError(
             f"--real_labels number the 1000 classes of ILSVRC 2012, {source.directory} has "
             f"{len(wnids)} classes from {wnids[0]} to {wnids[-1]}"
