@@ -35,6 +35,15 @@ Config = TypeVar("Config")
 # Parameters of mallopt, from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
+# What a user can do about an error of the system, wherever it happens.
+_REMEDIES = {
+    errno.ENOSPC: "free some, or take another disk",
+    errno.EDQUOT: "free some, or take another disk",
+    errno.EACCES: "take another place, or give yourself the permission",
+    errno.EPERM: "take another place, or give yourself the permission",
+    errno.EROFS: "take another place, as this one is not to be written",
+}
+
 # What TensorFlow writes to the file descriptor while it starts, whatever the level.
 _CHATTER = re.compile(rb"[IWE]0000 |WARNING: All log messages before absl|To enable the following")
 
@@ -158,13 +167,18 @@ def run(
         flags.FLAGS.set_gnu_getopt()  # else absl reads no flag after the first argument
 
     def parse(argv: list[str]) -> list[str]:
-        rest = _parsed(argv[:1] + _drop_foreign_flags(argv[1:]) if share_flag_files else argv)
-        if len(rest) > 1 and not positional:
+        try:
+            rest = parse_flags(argv[1:], share_flag_files=share_flag_files)
+        except UserError as error:
+            fail(f"{error} (--help lists the flags)")
+        except SystemExit:
+            sys.exit(0)  # --help: absl prints it and exits with 1
+        if rest and not positional:
             fail(
-                f"unexpected argument {rest[1]!r}: every setting is a flag, --name=value "
+                f"unexpected argument {rest[0]!r}: every setting is a flag, --name=value "
                 "(in a flag file, each line is one flag or a comment that starts with #)"
             )
-        return rest
+        return [*argv[:1], *rest]
 
     def guarded(argv: list[str]) -> int:
         # TensorFlow's Python half logs through absl: what it did well is not worth a line.
@@ -178,8 +192,10 @@ def run(
         except KeyboardInterrupt:
             fail("interrupted", code=130)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                fail(f"no space left on the disk of {error.filename or 'the output'}: free some")
+            if error.errno in _REMEDIES:
+                fail(
+                    f"{error.filename or 'the output'}: {error.strerror}: {_REMEDIES[error.errno]}"
+                )
             raise
 
     try:
@@ -193,18 +209,34 @@ def run(
     raise AssertionError("app.run returned")  # it exits the process
 
 
-def _parsed(argv: Sequence[str]) -> list[str]:
-    """Sets the flags, or ends the process with one line; what is no flag."""
+def parse_flags(
+    arguments: Sequence[str],
+    flag_values: flags.FlagValues = flags.FLAGS,
+    *,
+    share_flag_files: bool = False,
+) -> list[str]:
+    """Sets flags from the arguments of a command, and gives those that are no flags.
+
+    Args:
+        arguments: without the command's name.
+        flag_values: the flags to set.
+        share_flag_files: as in `run`.
+
+    Raises:
+        UserError: there is no such flag, it has no such value, or a flag file cannot be read.
+    """
     try:
-        return flags.FLAGS(argv)
+        if share_flag_files:
+            arguments = _without_foreign_flags(arguments, flag_values)
+        return flag_values(["", *arguments])[1:]
+    except UnicodeDecodeError:
+        named = [text for text in arguments if text.lstrip("-").startswith("flagfile=")]
+        raise UserError(f"{' '.join(named)} is no text: a flag file has one flag a line") from None
     except flags.Error as error:
-        fail(" ".join(str(error).split()) + " (--help lists the flags)")
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        fail(f"cannot read {error.filename}: {error.strerror}")
-    except SystemExit:
-        sys.exit(0)  # --help: absl prints it and exits with 1
+        if isinstance(error.__context__, OSError):  # what absl says of it is no line for people
+            file, reason = error.__context__.filename, error.__context__.strerror
+            raise UserError(f"cannot read the flag file {file}: {reason}") from None
+        raise UserError(" ".join(str(error).split())) from None
 
 
 def start_tensorflow() -> None:
@@ -263,16 +295,16 @@ def _plain_type(hint: Any) -> Any:
     return typing.get_origin(hint) or hint
 
 
-def _drop_foreign_flags(arguments: list[str]) -> list[str]:
+def _without_foreign_flags(arguments: Sequence[str], flag_values: flags.FlagValues) -> list[str]:
     """Expands --flagfile arguments and drops the flags in them that this command does not have."""
     kept = []
     for argument in arguments:
         if not argument.lstrip("-").startswith("flagfile="):
             kept.append(argument)
             continue
-        for line in flags.FLAGS.read_flags_from_files([argument], force_gnu=False):
+        for line in flag_values.read_flags_from_files([argument], force_gnu=False):
             name = line.lstrip("-").split("=", 1)[0]
-            known = name in flags.FLAGS or name.removeprefix("no") in flags.FLAGS
+            known = name in flag_values or name.removeprefix("no") in flag_values
             if known or not line.startswith("-"):
                 kept.append(line)
     return kept

@@ -278,9 +278,10 @@ def steps_per_epoch(source: Source, config: PipelineConfig, *, hosts: int = 1) -
     images = sum(counts[: len(counts) // hosts]) if hosts > 1 else sum(counts)
     steps = images // (config.train_batch_size // hosts)
     if not steps:
+        shared = f" in {len(counts)} shards for {hosts} hosts" if hosts > 1 else ""
         raise UserError(
-            f"{source.directory} has {sum(counts)} training images on {len(counts)} shards, "
-            f"fewer than --train_batch_size={config.train_batch_size} on {hosts} host(s)"
+            f"{source.directory} has {sum(counts):,} training images{shared}, fewer than "
+            f"--train_batch_size={config.train_batch_size} takes: make it smaller"
         )
     return min(steps, config.overfit_batches) if config.overfit_batches else steps
 

@@ -1,6 +1,7 @@
 """Flags from dataclasses and back, and one line for what a user can mend."""
 
 import dataclasses
+import errno
 import os
 import pathlib
 import signal
@@ -12,6 +13,7 @@ import pytest
 from absl import flags
 
 from data_prep.commandline import config_from_flags, define_flags, flag, flag_lines
+from tests.conftest import ROOT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +65,7 @@ COMMAND = textwrap.dedent(
     '''
     """A command."""
     import dataclasses
+    import os
     from data_prep import commandline
 
     @dataclasses.dataclass(frozen=True)
@@ -73,6 +76,8 @@ COMMAND = textwrap.dedent(
         depth = commandline.config_from_flags(Config).depth
         if depth > 9:
             raise commandline.UserError("too deep: use less")
+        if depth < 0:
+            raise OSError(-depth, os.strerror(-depth), "/some/file")
         print("depth", depth)
 
     commandline.run(main, configs=[Config], share_flag_files=%s, tensorflow=False)
@@ -95,11 +100,17 @@ def run(directory: pathlib.Path, *arguments: str, share: bool = False):
         (["--dept=1"], "Unknown command line flag 'dept'"),
         (["--depth=x"], "depth"),
         (["depth=4"], "unexpected argument 'depth=4'"),
-        (["--flagfile=missing.cfg"], "missing.cfg"),
+        (["--flagfile=missing.cfg"], "cannot read the flag file missing.cfg: No such file"),
+        (["--flagfile=/"], "cannot read the flag file /: Is a directory"),
+        ([f"--flagfile={ROOT}/docs/contact_sheet.png"], "contact_sheet.png is no text"),
+        (["--flagfile"], "--flagfile with no argument"),
+        ([f"--depth=-{errno.ENOSPC}"], "/some/file: No space left on device: free some"),
+        ([f"--depth=-{errno.EROFS}"], "/some/file: Read-only file system: take another place"),
     ],
 )
-def test_what_a_user_can_mend_is_one_line_and_exit_code_1(tmp_path, arguments, says):
-    done = run(tmp_path, *arguments)
+@pytest.mark.parametrize("share", [False, True])
+def test_what_a_user_can_mend_is_one_line_and_exit_code_1(tmp_path, arguments, says, share):
+    done = run(tmp_path, *arguments, share=share)
     assert done.returncode == 1
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1

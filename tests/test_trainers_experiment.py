@@ -50,6 +50,12 @@ def test_runs_that_start_at_once_get_different_numbers(data_dir, tmp_path, monke
         lock.close()
 
 
+def test_a_place_where_no_folder_can_be_made_is_named(data_dir, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/resnet10: Not a directory: take another --runs_dir"):
+        start(flags(data_dir, tmp_path / "file"))
+
+
 def test_a_lock_is_one_processs_and_a_look_does_not_take_it(data_dir, tmp_path):
     run, lock = start(flags(data_dir, tmp_path))
     assert run.running()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from data_prep.commandline import UserError, config_from_flags, define_flags, flag
+from data_prep.commandline import UserError, config_from_flags, define_flags, flag, parse_flags
 from pipelines.config import PipelineConfig
 
 
@@ -144,11 +144,9 @@ def parse(arguments: Sequence[str]) -> TrainConfig:
     define_flags(TrainConfig, values)
     flags.DEFINE_string("flagfile", "", "", flag_values=values)
     try:
-        rest = values(["", *arguments])
-    except OSError as error:
-        raise UserError(f"cannot read {error.filename}: {error.strerror}") from None
-    except flags.Error as error:
-        raise UserError(f"{' '.join(arguments)}: {' '.join(str(error).split())}") from None
-    if len(rest) > 1:
-        raise UserError(f"{' '.join(arguments)}: {rest[1]!r} is not a flag")
+        rest = parse_flags(arguments, values)
+    except UserError as error:
+        raise UserError(f"{' '.join(arguments)}: {error}") from None
+    if rest:
+        raise UserError(f"{' '.join(arguments)}: {rest[0]!r} is not a flag")
     return config_from_flags(TrainConfig, values)

@@ -192,13 +192,18 @@ def new_run(config: TrainConfig, source: Source) -> tuple[Run, IO[str]]:
     Returns the run and its lock, to be held while it is trained.
 
     Raises:
-        UserError: a flag's value cannot be kept in flags.cfg.
+        UserError: a flag's value cannot be kept in flags.cfg, or no folder can be made.
     """
     _refuse_unwritable(config)
     parent = _experiment_dir(config)
     numbers = _numbers(parent)
     number = numbers[-1] + 1 if numbers else 1
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make {parent}: {error.strerror}: take another --runs_dir"
+        ) from None
     while True:
         try:
             (parent / str(number)).mkdir()
