@@ -46,7 +46,7 @@ def run_local(
     gc.freeze()  # or the collector walks through the million tuples of the plan again and again
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         refs = itertools.chain.from_iterable(chunks_of(task) for task in tasks)
-        converted = _ordered(pool, job.convert, refs, workers * _AHEAD)
+        converted = in_order(pool, job.convert, refs, workers * _AHEAD)
         for task in tasks:
             count = sum(1 for _ in chunks_of(task))
             yield job.write(task, _watched(itertools.islice(converted, count), watch))
@@ -58,7 +58,7 @@ def _watched(chunks: Iterable[Chunk], watch: Watch) -> Iterator[Chunk]:
         yield chunk
 
 
-def _ordered(
+def in_order(
     pool: concurrent.futures.Executor,
     function: Callable[[Item], Result],
     items: Iterable[Item],

@@ -127,7 +127,8 @@ class ShardJob:
                     sums.merge(chunk.sums)
         except tf.errors.OpError as error:  # a full disk, or a bucket that refuses
             raise UserError(f"cannot write {temporary}: {error.message}") from None
-        size, sha256 = flush_and_hash(temporary)
+        flush(temporary)
+        size, sha256 = size_and_sha256(temporary)
         temporary.replace(epath.Path(self.directory) / file)
         part = Part(schema.Shard(file, records, size, sha256), tuple(rejected), sums)
         self._write_part(part)
@@ -183,12 +184,17 @@ def serialize(encoded: bytes, label: int, file_name: str, height: int, width: in
     return example.SerializeToString(deterministic=True)
 
 
-def flush_and_hash(path: epath.Path) -> tuple[int, str]:
-    """Makes sure that a written file is on the disk: (its bytes, its SHA-256)."""
+def flush(path: epath.Path) -> None:
+    """Makes sure that a written file is on the disk."""
     with path.open("rb") as file:
         if hasattr(file, "fileno"):
             os.fsync(file.fileno())
-        size, digest = 0, hashlib.sha256()
+
+
+def size_and_sha256(path: epath.Path) -> tuple[int, str]:
+    """A file's bytes and its SHA-256 in hex digits."""
+    size, digest = 0, hashlib.sha256()
+    with path.open("rb") as file:
         while block := file.read(1 << 20):
             size += len(block)
             digest.update(block)
@@ -207,5 +213,5 @@ def write_atomically(path: epath.Path, content: bytes) -> None:
     temporary = path.parent / f"{path.name}.tmp"
     with temporary.open("wb") as file:
         file.write(content)
-    flush_and_hash(temporary)
+    flush(temporary)
     temporary.replace(path)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from etils import epath
 
 from data_prep import containers, parquet
-from data_prep.shards import flush_and_hash, write_atomically
+from data_prep.shards import flush, write_atomically
 from data_prep.sources import ImageRef
 
 _INDEX = ".index.json"
@@ -66,6 +66,6 @@ def _unpack_file(path: str, numbers: set[int], target: epath.Path) -> dict[str, 
             if number in numbers:
                 offsets[str(number)] = [position, len(image)]
                 position += output.write(image)
-    flush_and_hash(target)
+    flush(target)
     write_atomically(index, json.dumps(offsets).encode())
     return offsets

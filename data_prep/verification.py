@@ -2,9 +2,9 @@
 
 import concurrent.futures
 import dataclasses
-import hashlib
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import simplejpeg
 import tensorflow as tf
@@ -12,8 +12,11 @@ from etils import epath
 
 from data_prep import jpeg_header, schema, tfds_metadata
 from data_prep.commandline import UserError
+from data_prep.engines import in_order
+from data_prep.shards import size_and_sha256
 
-_BLOCK = 1 << 20
+_CHUNK = 32  # records that a thread looks at
+_AHEAD = 64  # chunks that wait for a thread, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +47,11 @@ def faults(
         on_images: called with the number of records of each shard that is done.
     """
     found = list(metadata_faults(directory, manifest))
-    shards = [shard for split in schema.SPLITS for shard in manifest.shards[split]]
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        results = pool.map(lambda shard: list(shard_faults(directory, shard, manifest)), shards)
-        for shard, result in zip(shards, results, strict=True):
-            found += result
-            on_images(shard.records)
+        for split in schema.SPLITS:
+            for shard in manifest.shards[split]:
+                found += shard_faults(directory, shard, manifest, pool)
+                on_images(shard.records)
     return found
 
 
@@ -78,37 +80,69 @@ def metadata_faults(directory: epath.Path, manifest: schema.Manifest) -> Iterato
 
 
 def shard_faults(
-    directory: epath.Path, shard: schema.Shard, manifest: schema.Manifest
+    directory: epath.Path,
+    shard: schema.Shard,
+    manifest: schema.Manifest,
+    pool: concurrent.futures.Executor,
 ) -> Iterator[Fault]:
-    """What is wrong with one shard; at most one fault of its records."""
+    """What is wrong with one shard; at most one fault of its records.
+
+    Records are read by this thread and looked at by those of the pool: TensorFlow, which reads
+    them, has crashed where several threads made data sets at once.
+    """
     path = directory / shard.file
     if not path.exists():
         yield Fault(shard.file, "it is missing")
         return
-    size, digest = 0, hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            size += len(block)
-            digest.update(block)
+    hashed = pool.submit(size_and_sha256, path)
+    records = _Records(path)
+    chunks = iter(lambda: list(itertools.islice(records, _CHUNK)), [])
+    count, problem = 0, ""
+    for looked_at, problem in in_order(
+        pool, lambda chunk: _first_problem(chunk, manifest), chunks, _AHEAD
+    ):
+        count += looked_at
+        if problem:
+            break
+    size, sha256 = hashed.result()
     if size != shard.bytes:
         yield Fault(shard.file, f"it has {size:,} bytes, the manifest says {shard.bytes:,}")
-    elif digest.hexdigest() != shard.sha256:
-        yield Fault(shard.file, f"its SHA-256 is {digest.hexdigest()}, not {shard.sha256}")
-    count = 0
-    try:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            problem = _record_problem(record, manifest)
-            if problem:
-                yield Fault(shard.file, f"record {count}: {problem}")
-                return
-            count += 1
-    except tf.errors.DataLossError as error:
-        # TensorFlow says between what was found where in its own graph that was.
-        text = re.sub(r"\{\{.*\}\}|\[Op.*|;.*|\(.*", "", error.message).strip()
-        yield Fault(shard.file, f"record {count}: {text}")
-        return
-    if count != shard.records:
+    elif sha256 != shard.sha256:
+        yield Fault(shard.file, f"its SHA-256 is {sha256}, not {shard.sha256}")
+    if problem := problem or records.problem:
+        yield Fault(shard.file, f"record {count}: {problem}")
+    elif count != shard.records:
         yield Fault(shard.file, f"it has {count:,} records, the manifest says {shard.records:,}")
+
+
+class _Records(Iterator[bytes]):
+    """The records of a shard up to the first that is damaged.
+
+    Attributes:
+        problem: what is wrong with that one; empty where there is none.
+    """
+
+    def __init__(self, path: epath.Path) -> None:
+        self._records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+        self.problem = ""
+
+    def __next__(self) -> bytes:
+        if self.problem:
+            raise StopIteration
+        try:
+            return next(self._records)
+        except tf.errors.DataLossError as error:
+            # TensorFlow says between what was found where in its own graph that was.
+            self.problem = re.sub(r"\{\{.*\}\}|\[Op.*|;.*|\(.*", "", error.message).strip()
+            raise StopIteration from None
+
+
+def _first_problem(records: Sequence[bytes], manifest: schema.Manifest) -> tuple[int, str]:
+    """How many records are in order, and what is wrong with the next, or nothing."""
+    for index, record in enumerate(records):
+        if problem := _record_problem(record, manifest):
+            return index, problem
+    return len(records), ""
 
 
 def _record_problem(record: bytes, manifest: schema.Manifest) -> str:

@@ -1,13 +1,16 @@
 """A damaged data set is noticed, and repaired to the byte."""
 
+import concurrent.futures
 import pathlib
 import shutil
 
 import pytest
+import tensorflow as tf
 
 from data_prep import job, layouts, repair, schema, verification
 from data_prep.commandline import UserError
 from data_prep.config import BuildConfig, SourceConfig
+from data_prep.shards import serialize
 from tests import small_sources
 
 
@@ -153,10 +156,6 @@ def test_another_source_is_refused(dataset, tmp_path):
 
 def test_labels_and_sizes_are_checked_record_by_record(dataset):
     manifest = schema.Manifest.load(dataset)
-    import tensorflow as tf
-
-    from data_prep.shards import serialize
-
     good = small_sources.encoded(small_sources.picture(0, 32, 40), quality=90)
     other = small_sources.encoded(small_sources.picture(0), "PNG")
     bad = {
@@ -169,10 +168,36 @@ def test_labels_and_sizes_are_checked_record_by_record(dataset):
     for words, record in bad.items():
         with tf.io.TFRecordWriter(str(shard(dataset))) as writer:
             writer.write(record)
-        found = verification.shard_faults(
-            schema.find_dataset(dataset), manifest.shards["train"][1], manifest
-        )
-        assert any(words in fault.text for fault in found), words
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            found = verification.shard_faults(
+                schema.find_dataset(dataset), manifest.shards["train"][1], manifest, pool
+            )
+            assert any(words in fault.text for fault in found), words
+
+
+def test_the_first_bad_record_is_the_one_that_is_named(dataset):
+    manifest = schema.Manifest.load(dataset)
+    image = small_sources.encoded(small_sources.picture(0, 32, 40), quality=90)
+    records = [serialize(image, 7 * (number == 35), "a", 32, 40) for number in range(80)]
+
+    def found() -> list[str]:
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            faults = verification.shard_faults(
+                schema.find_dataset(dataset), manifest.shards["train"][1], manifest, pool
+            )
+            return [fault.text for fault in faults][1:]  # the first is that of its size
+
+    def write(records: list[bytes]) -> None:
+        with tf.io.TFRecordWriter(str(shard(dataset))) as writer:
+            for record in records:
+                writer.write(record)
+
+    write(records)
+    assert found() == ["record 35: a has label 7: there are 3 classes"]
+    write(records[:35] * 2)
+    flip(shard(dataset), -len(records[0]))
+    (torn,) = found()
+    assert torn.startswith("record 69: corrupted record")
 
 
 def test_lost_statistics_are_noticed_and_cannot_be_repaired(dataset, source):
