@@ -153,13 +153,16 @@ def build(config: BuildConfig, source: Source, say: Say) -> epath.Path:
         _refuse_other(_found(schema.Manifest.load(directory)), what, directory)
         say(f"already built: {directory}")
         return directory
-    _claim(what, directory)
+    request = what.job.work / REQUEST_FILE
+    if request.exists():
+        _refuse_other(json.loads(request.read_text()), what, directory)
     parts = {task: part for task in what.tasks if (part := what.job.finished(task))}
     finished = sum(len(task.refs) for task in parts)
     todo = [task for task in what.tasks if task not in parts]
     again = f", {len(parts)} of them finished before" if parts else ""
     say(f"building {directory}: {what.images:,} images, {len(what.tasks)} shards{again}")
     source_checks.room(directory, what.images - finished, todo, what.job.settings).say(say)
+    _claim(what, directory)  # not before: a job that has no room leaves nothing behind
     progress = Progress(what.images, finished)
     rejected = _RejectedImages(config.max_rejected, what.images)
     for part in parts.values():
@@ -294,27 +297,36 @@ def _found(manifest: schema.Manifest) -> dict[str, Any]:
 
 
 def _claim(what: Build, directory: epath.Path) -> None:
-    """Makes the directory this job's own, or refuses where it is another's."""
+    """Makes the directory this job's own."""
     try:
         what.job.work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"cannot make {directory}: {error.strerror}: take another --data_dir"
         ) from None
-    path = what.job.work / REQUEST_FILE
-    if path.exists():
-        _refuse_other(json.loads(path.read_text()), what, directory)
-    else:
-        write_atomically(path, json.dumps(what.request(), indent=1, sort_keys=True).encode())
+    text = json.dumps(what.request(), indent=1, sort_keys=True)
+    write_atomically(what.job.work / REQUEST_FILE, text.encode())
 
 
 def _refuse_other(found: dict[str, Any], what: Build, directory: epath.Path) -> None:
-    for name, value in what.request().items():
-        if found.get(name) != value:
-            raise UserError(
-                f"{directory} was begun with another {name} ({_short(found.get(name))}; this "
-                f"command has {_short(value)}): take another --data_dir, or delete it"
-            )
+    """Raises UserError where a directory holds what another command has asked for."""
+    if difference := _difference(found, what.request()):
+        name, theirs, ours = difference
+        raise UserError(
+            f"{directory} was begun with {name}={_short(theirs)}, this command has {_short(ours)}: "
+            "take another --data_dir, or delete it"
+        )
+
+
+def _difference(a: Any, b: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """The first value in which two requests differ: its dotted name, and both."""
+    if not (isinstance(a, dict) and isinstance(b, dict)):
+        return (name, a, b) if a != b else None
+    inner = (
+        _difference(a.get(key), b.get(key), f"{name}.{key}".lstrip("."))
+        for key in dict.fromkeys([*b, *a])
+    )
+    return next((difference for difference in inner if difference), None)
 
 
 def _short(value: Any) -> str:

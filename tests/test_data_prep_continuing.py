@@ -67,12 +67,17 @@ def test_a_finished_data_set_is_left_alone(dataset, source):
 
 
 @pytest.mark.parametrize(
-    "change, word",
-    [({"seed": 1}, "seed"), ({"max_per_class": 2}, "selection"), ({"train_shards": 4}, "shards")],
+    "change, words",
+    [
+        ({"seed": 1}, "seed=0, this command has 1"),
+        ({"max_per_class": 2}, "selection.max_per_class=0, this command has 2"),
+        ({"train_shards": 4}, "shards.train=3, this command has 4"),
+        ({"split": "train"}, r"selection.splits=\['train', 'validation'\], this .* \['train'\]"),
+    ],
 )
 @pytest.mark.parametrize("finished", [True, False])
 def test_other_settings_in_the_same_directory_are_refused(
-    change, word, finished, dataset, source, tmp_path, monkeypatch
+    change, words, finished, dataset, source, tmp_path, monkeypatch
 ):
     data_dir = dataset.parents[2]
     if not finished:
@@ -81,11 +86,11 @@ def test_other_settings_in_the_same_directory_are_refused(
             patch.setattr(engines, "run_local", lambda *_: (_ for _ in ()).throw(Killed()))
             with pytest.raises(Killed):
                 built(source, tmp_path)
-    with pytest.raises(UserError, match=f"begun with another {word}"):
+    with pytest.raises(UserError, match=f"begun with {words}"):
         built(source, data_dir, **change)
 
 
 def test_another_source_in_the_same_directory_is_refused(dataset, tmp_path):
     other = small_sources.tars(tmp_path / "images", small_sources.train_images(per_class=2))
-    with pytest.raises(UserError, match="begun with another source"):
+    with pytest.raises(UserError, match="begun with source="):
         built(other, dataset.parents[2])

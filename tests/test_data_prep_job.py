@@ -275,6 +275,7 @@ def test_without_room_it_stops_before_the_work(source, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10, 9, 1))
     with pytest.raises(UserError, match="make room"):
         built(source, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_that_cannot_be_written_is_named(source, tmp_path, monkeypatch):

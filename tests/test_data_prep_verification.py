@@ -150,7 +150,7 @@ def test_a_part_of_the_source_in_another_layout_repairs_too(dataset, whole, tmp_
 def test_another_source_is_refused(dataset, tmp_path):
     delete(dataset)
     other = small_sources.tars(tmp_path / "other", small_sources.train_images(per_class=1))
-    with pytest.raises(UserError, match="begun with another source"):
+    with pytest.raises(UserError, match="begun with source="):
         mend(dataset, other)
 
 
