@@ -161,7 +161,7 @@ def build(config: BuildConfig, source: Source, say: Say) -> epath.Path:
     todo = [task for task in what.tasks if task not in parts]
     again = f", {len(parts)} of them finished before" if parts else ""
     say(f"building {directory}: {what.images:,} images, {len(what.tasks)} shards{again}")
-    source_checks.room(directory, what.images - finished, todo, what.job.settings).say(say)
+    source_checks.room(what.job, what.images - finished, todo).say(say)
     _claim(what, directory)  # not before: a job that has no room leaves nothing behind
     progress = Progress(what.images, finished)
     rejected = _RejectedImages(config.max_rejected, what.images)

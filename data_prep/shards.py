@@ -85,6 +85,11 @@ class ShardJob:
         return self.settings.size if has_square else 0
 
     @property
+    def part_bytes(self) -> int:
+        """About the size of a part file, which is that of its mean image."""
+        return PixelSums(self.mean_image_side).image_sum.nbytes
+
+    @property
     def work(self) -> epath.Path:
         """Where unfinished things lie: on the same file system, for the renames."""
         return epath.Path(self.directory) / WORK_DIRECTORY
@@ -209,9 +214,12 @@ def npz(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def write_atomically(path: epath.Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
+    """Writes a file so that it is there whole or not at all. An OSError names the file."""
     temporary = path.parent / f"{path.name}.tmp"
-    with temporary.open("wb") as file:
-        file.write(content)
-    flush(temporary)
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+        flush(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(temporary)) from None

@@ -214,21 +214,17 @@ def measure(refs: Sequence[ImageRef], settings: schema.ImageSettings) -> Measure
     return Measured(sum(sizes) / count, seconds / count)
 
 
-def room(
-    directory: epath.Path,
-    images: int,
-    tasks: Sequence[ShardTask],
-    settings: schema.ImageSettings,
-) -> Finding:
-    """Free disk space against what `images` more images will take, by a few of them."""
+def room(job: shards.ShardJob, images: int, tasks: Sequence[ShardTask]) -> Finding:
+    """Free disk space against what `images` more images in `tasks` will take, by a few of them."""
     if not tasks:
         return Finding(OK, "every shard is finished")
     refs = tasks[0].refs
-    need = images * measure(refs, settings).record_bytes * _OVERHEAD
+    need = images * measure(refs, job.settings).record_bytes * _OVERHEAD
+    need += len(tasks) * job.part_bytes
     if any(ref.packing == parquet.ROW for ref in refs[:1]):
         mean = sum(len(ref.read()) for ref in refs[:8]) / len(refs[:8])
         need += images * mean
-    return space(directory, need)
+    return space(epath.Path(job.directory), need)
 
 
 def space(directory: epath.Path, need: float) -> Finding:

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import errno
 import io
 import json
 import pathlib
@@ -276,6 +277,16 @@ def test_without_room_it_stops_before_the_work(source, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="make room"):
         built(source, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_finds_no_room_is_named(source, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*request\.json\.tmp"):
+        built(source, tmp_path)
+    assert not [*tmp_path.rglob(job.REQUEST_FILE)]
 
 
 def test_a_directory_that_cannot_be_written_is_named(source, tmp_path, monkeypatch):
