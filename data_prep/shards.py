@@ -131,7 +131,10 @@ class ShardJob:
                     rejected += chunk.rejected
                     sums.merge(chunk.sums)
         except tf.errors.OpError as error:  # a full disk, or a bucket that refuses
-            raise UserError(f"cannot write {temporary}: {error.message}") from None
+            reason = error.message.rpartition(";")[2].strip()  # what is before it is the path
+            raise UserError(
+                f"cannot write {temporary}: {reason}: mend that, and the same command continues"
+            ) from None
         flush(temporary)
         size, sha256 = size_and_sha256(temporary)
         temporary.replace(epath.Path(self.directory) / file)
