@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ tf.config.set_logical_device_configuration(
 )
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+LIBRARY_LOG = re.compile(r"^(WARNING:|[IWEF]\d{4} )", re.MULTILINE)
 
 # The files that take longest, by their minutes. With two files at a time, one of these at the end
 # would run alone.
@@ -78,12 +80,15 @@ def sample_dir() -> pathlib.Path:
 def run_command(script: str, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Runs one of the workspace's commands in a process of its own, from the project's root.
 
-    Asserts its exit code, showing what it printed if another came.
+    Asserts its exit code, showing what it printed if another came, and that no library has put a
+    line of its log between the command's own.
     """
     done = subprocess.run(
         [sys.executable, script, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
     )
-    assert done.returncode == code, f"{script} {arguments}\n{done.stdout}\n{done.stderr}"
+    printed = f"{script} {arguments}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == code, printed
+    assert not LIBRARY_LOG.search(done.stderr), printed
     return done
 
 

@@ -157,6 +157,13 @@ def test_evaluate_scores_every_image_as_the_run_did(finished):
     assert "Traceback" not in again.stderr
 
 
+def test_evaluate_takes_whole_images_at_several_scales(finished):
+    scales = ("--protocol=dense_multi_scale", "--scales=64,96,112", "--replicas=cpu:2")
+    done = run_command("trainers/evaluate.py", f"--run={finished}", *scales)
+    assert "dense_multi_scale 64 96 112" in done.stdout
+    assert done.stderr == ""
+
+
 def test_a_run_outlives_a_change_of_its_nets_source(finished, tmp_path):
     copy = tmp_path / "1"
     shutil.copytree(finished, copy)
@@ -248,7 +255,7 @@ def test_a_wrong_flag_is_one_line_and_leaves_no_run(generated_data, tmp_path, ar
         ("--schedule=sine()", ["sine", "cosine"]),
         ("--optimizer=sdg()", ["sdg", "sgd"]),
         ("--data_dir=no/such/place", ["no/such/place"]),
-        ("--train_batch_size=5000", ["5000", "1000"]),
+        ("--train_batch_size=5000", ["5000", "1,000"]),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(

@@ -109,6 +109,8 @@ def test_two_processes_have_the_losses_of_two_replicas_also_when_stopped(generat
 
     printed = finish(start_workers(*flags))
     assert "continuing after step" in printed[0][0]
+    assert f"{run_dir}: validation top-1" in printed[0][0]
+    assert printed[1][0] == "", "the first worker alone speaks"
     found = values(run_dir)
     assert [line[:2] for line in found] == [line[:2] for line in expected]
     assert [line[2] for line in found] == pytest.approx([line[2] for line in expected], rel=1e-5)

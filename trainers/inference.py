@@ -46,7 +46,7 @@ def probabilities(
     else:
         batches = input_pipeline.evaluate(source, config, batch_size=images, split=split)
     device_map = input_pipeline.device_map(source, config, training=False)
-    step = _step(model, device_map, strategy, views)
+    step = _step(model, device_map, strategy, views, batches.element_spec["image"].shape[1:])
     for batch in batches:
         arrays = {name: batch[name].numpy() for name in ("position", "label")}
         real = batch["weight"].numpy() > 0 if "weight" in batch else slice(None)
@@ -55,13 +55,22 @@ def probabilities(
 
 
 def _step(
-    model: keras.Model, device_map: DeviceMap, strategy: tf.distribute.Strategy, views: Views
-) -> Callable[[Any], Any]:
-    """The compiled step: images of all replicas -> probabilities of all replicas."""
+    model: keras.Model,
+    device_map: DeviceMap,
+    strategy: tf.distribute.Strategy,
+    views: Views,
+    shape: tf.TensorShape,
+) -> Callable[[tf.Tensor], Any]:
+    """The compiled step: uint8 [replicas, k, *shape] -> float64 [k, N] of each replica.
+
+    Traced once: every image size and number of images is its own otherwise.
+    """
     if isinstance(model.output, Mapping):  # auxiliary heads are for training
         model = keras.Model(model.input, model.output["logits"])
 
-    def of_part(image: tf.Tensor) -> tf.Tensor:
+    def of_part(images: tf.Tensor) -> tf.Tensor:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        image = tf.ensure_shape(images[replica], [None, *shape])
         shown = image if image.shape.rank == 5 else image[:, tf.newaxis]
         if views.whole:
             shown = tf.concat([shown, tf.reverse(shown, [3])], axis=1)
@@ -73,23 +82,22 @@ def _step(
         each = tf.nn.softmax(tf.cast(logits, tf.float64))
         return tf.reduce_mean(tf.reshape(each, [-1, count, each.shape[-1]]), axis=1)
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def of_all(images: Any) -> Any:
+    spec = tf.TensorSpec([strategy.num_replicas_in_sync, None, *shape], tf.uint8)
+
+    @tf.function(input_signature=[spec], autograph=False)
+    def of_all(images: tf.Tensor) -> Any:
         return strategy.run(of_part, args=(images,))
 
     return of_all
 
 
 def _over_replicas(
-    step: Callable[[Any], Any], images: tf.Tensor, strategy: tf.distribute.Strategy
+    step: Callable[[tf.Tensor], Any], images: tf.Tensor, strategy: tf.distribute.Strategy
 ) -> np.ndarray:
     """Runs the step on images [k, ...], whose number it makes one that can be shared out."""
     replicas, count = strategy.num_replicas_in_sync, len(images)
     each = -(-count // replicas)
     indices = np.minimum(np.arange(each * replicas), count - 1)
-    parts = tf.split(tf.gather(images, indices), replicas)
-    given = strategy.experimental_distribute_values_from_function(
-        lambda context: parts[context.replica_id_in_sync_group]
-    )
-    results = strategy.experimental_local_results(step(given))
+    parts = tf.reshape(tf.gather(images, indices), [replicas, each, *images.shape[1:]])
+    results = strategy.experimental_local_results(step(parts))
     return np.concatenate([result.numpy() for result in results])[:count]

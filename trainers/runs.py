@@ -123,8 +123,7 @@ def resume(config: RunsConfig, names: list[str]) -> None:
 
     parent = record.directory.resolve().parent
     moved = dataclasses.replace(record.config, runs_dir=str(parent.parent), experiment=parent.name)
-    _, score = loop.train(moved, continued=record.run)
-    print(f"{record.directory}: validation {score.line()} over {score.images} images")
+    loop.train(moved, continued=record.run)
 
 
 def report(config: RunsConfig, names: list[str]) -> None:

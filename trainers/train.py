@@ -17,8 +17,7 @@ def main() -> None:
         raise commandline.UserError("no net is named: --net=NAME, or --flagfile=flags/NAME.cfg")
     from trainers import loop
 
-    run, score = loop.train(config)
-    print(f"{run.directory}: validation {score.line()} over {score.images} images")
+    loop.train(config)
 
 
 if __name__ == "__main__":

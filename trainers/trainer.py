@@ -132,6 +132,9 @@ class Trainer:
         handlers = {number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS}
         try:
             score = self._run_steps()
+            self._logbook.say(
+                f"{run.directory}: validation {score.line()} over {score.images} images"
+            )
         finally:
             self._logbook.close()
             for number, handler in handlers.items():
