@@ -121,7 +121,32 @@ def test_an_export_with_other_logits_is_refused_and_removed(small_run, tmp_path,
     monkeypatch.setattr(exporting, "TOLERANCE", 0.0)
     with pytest.raises(UserError, match="gives other logits than the run"):
         export(small_run, tmp_path / "out", "saved_model")
-    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_is_there_whole_or_not_at_all(small_run, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    output.mkdir()
+    left_by_a_kill = tmp_path / "out.unfinished"
+    left_by_a_kill.mkdir()
+    (left_by_a_kill / "half").touch()
+    write = exporting._WRITERS["tflite"]
+
+    def watched(*arguments):
+        difference = write(*arguments)
+        assert list(output.iterdir()) == []
+        return difference
+
+    monkeypatch.setitem(exporting._WRITERS, "tflite", watched)
+    export(small_run, output, "tflite")
+    assert {path.name for path in output.iterdir()} == {"metadata.json", "model.tflite"}
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_folder_that_cannot_be_made_is_named(small_run, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be made: Not a directory"):
+        export(small_run, tmp_path / "file" / "out", "tflite")
 
 
 def test_without_the_data_set_photographs_are_asked_for(data_dir, photographs, tmp_path):

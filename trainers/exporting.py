@@ -39,8 +39,8 @@ def export(config: ExportConfig) -> tuple[pathlib.Path, float, int]:
     photographs.
 
     Raises:
-        UserError: the run cannot be exported, the folder is not empty, there are no photographs to
-            check with, or the logits differ; then nothing stays in the folder.
+        UserError: the run cannot be exported, the folder is not empty or cannot be made, there are
+            no photographs to check with, or the logits differ; then nothing is written there.
     """
     output = pathlib.Path(config.output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -50,18 +50,24 @@ def export(config: ExportConfig) -> tuple[pathlib.Path, float, int]:
     policy = keras.mixed_precision.global_policy()
     classifier = Classifier(run, config.trained)
     images = check_images(run, classifier, config.check_images)
-    output.mkdir(parents=True, exist_ok=True)
+    unfinished = output.resolve().with_name(f"{output.resolve().name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)  # where an export was killed
+    try:
+        unfinished.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"--output={output} cannot be made: {error.strerror}") from None
     try:
         about = exported.metadata(classifier, run.directory.name)
-        difference = _WRITERS[config.format](classifier, output, about, images)
-        (output / exported.METADATA_FILE).write_text(json.dumps(about, indent=1) + "\n")
+        difference = _WRITERS[config.format](classifier, unfinished, about, images)
+        (unfinished / exported.METADATA_FILE).write_text(json.dumps(about, indent=1) + "\n")
         if not difference < TOLERANCE:
             raise UserError(
                 f"the {config.format} gives other logits than the run, by up to {difference:.2g} "
-                f"of the largest: nothing was kept in {output}"
+                f"of the largest: nothing was kept of {output}"
             )
+        unfinished.rename(output)  # which may be there, as an empty folder
     except BaseException:
-        shutil.rmtree(output)
+        shutil.rmtree(unfinished)
         raise
     finally:
         keras.mixed_precision.set_global_policy(policy)
