@@ -14,6 +14,7 @@ and TensorFlow starts without chatter.
 import ctypes
 import dataclasses
 import errno
+import functools
 import os
 import re
 import signal
@@ -166,19 +167,7 @@ def run(
     if positional:
         flags.FLAGS.set_gnu_getopt()  # else absl reads no flag after the first argument
 
-    def parse(argv: list[str]) -> list[str]:
-        try:
-            rest = parse_flags(argv[1:], share_flag_files=share_flag_files)
-        except UserError as error:
-            fail(f"{error} (--help lists the flags)")
-        except SystemExit:
-            sys.exit(0)  # --help: absl prints it and exits with 1
-        if rest and not positional:
-            fail(
-                f"unexpected argument {rest[0]!r}: every setting is a flag, --name=value "
-                "(in a flag file, each line is one flag or a comment that starts with #)"
-            )
-        return [*argv[:1], *rest]
+    parser = functools.partial(_parsed, positional=positional, share_flag_files=share_flag_files)
 
     def guarded(argv: list[str]) -> int:
         # TensorFlow's Python half logs through absl: what it did well is not worth a line.
@@ -200,13 +189,29 @@ def run(
 
     try:
         try:
-            app.run(guarded, flags_parser=parse)
+            app.run(guarded, flags_parser=parser)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # who reads the output, such as `head`, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(128 + signal.SIGPIPE)
     raise AssertionError("app.run returned")  # it exits the process
+
+
+def _parsed(argv: Sequence[str], *, positional: bool, share_flag_files: bool) -> list[str]:
+    """`parse_flags` of a whole command line; what it refuses ends the process with one line."""
+    try:
+        rest = parse_flags(argv[1:], share_flag_files=share_flag_files)
+    except UserError as error:
+        fail(f"{error} (--help lists the flags)")
+    except SystemExit:
+        sys.exit(0)  # --help: absl prints it and exits with 1
+    if rest and not positional:
+        fail(
+            f"unexpected argument {rest[0]!r}: every setting is a flag, --name=value "
+            "(in a flag file, each line is one flag or a comment that starts with #)"
+        )
+    return [*argv[:1], *rest]
 
 
 def parse_flags(
