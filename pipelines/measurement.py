@@ -22,12 +22,14 @@ from pipelines.reader import Source
 # Images that the stages after reading get from memory, again and again.
 _SAMPLE = 512
 
+_COSTLY_CROP = "decode_random_resized_crop"
+
 ADVICE = {
     "read": "--cache=memory or --cache=DIR on a fast disk; fewer and larger shards",
     "parse": "more cores: a batch of records is parsed at once already",
     "decode": (
         "more cores; smaller stored images (build_tfrecords.py --size), or raw pixels "
-        "(--encoding=raw); decode_random_crop instead of decode_random_resized_crop"
+        "(--encoding=raw)"
     ),
     "augment": "fewer host functions: random_flip and pca_lighting can move to --train_device_map",
     "batch": "a batch per replica that 128 or another large number up to it divides",
@@ -76,9 +78,10 @@ def print_stages(source: Source, config: PipelineConfig, rounds: int, seconds: f
     print(f"{'memory':24}{resident_bytes() / 2**20:>10,.0f}  MiB, of the whole process")
     slowest = min(alone, key=alone.__getitem__)
     share = together / alone[slowest]
-    print(
-        f"\nverdict: {slowest} binds ({share:.0%} of what it reaches alone). Try: {ADVICE[slowest]}"
-    )
+    advice = ADVICE[slowest]
+    if slowest == "decode" and _COSTLY_CROP in config.train_map:
+        advice += f"; decode_random_crop instead of {_COSTLY_CROP}"
+    print(f"\nverdict: {slowest} binds ({share:.0%} of what it reaches alone). Try: {advice}")
 
 
 def print_memory(source: Source, config: PipelineConfig, epochs: int) -> None:

@@ -37,15 +37,12 @@ def main() -> None:
     config = config_from_flags(PreviewConfig)
     # TensorFlow takes seconds to import; --help does not need it.
     from pipelines.contact_sheet import columns_of, painted
+    from pipelines.pictures import save_png
     from pipelines.reader import open_dataset
 
     source = open_dataset(config.pipeline)
     sheet = painted(columns_of(source, config.pipeline, config.images))
-    try:
-        pathlib.Path(config.output).parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(config.output)
-    except OSError as error:
-        raise UserError(f"--output={config.output}: {error.strerror}") from None
+    save_png(sheet, config.output)
     print(f"{config.images} images after each map function: {config.output}")
 
 

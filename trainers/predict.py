@@ -9,7 +9,6 @@ first 100 images with their predictions, `--saliency=out.png` the pixels that th
 """
 
 import json
-import pathlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -50,11 +49,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _save(picture: "Image.Image", path: str) -> None:
-    try:
-        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
-    except OSError as error:
-        raise commandline.UserError(f"{path} cannot be written: {error.strerror}") from None
+    from pipelines.pictures import save_png
+
+    save_png(picture, path)
     print(f"drawn: {path}", file=sys.stderr)
 
 
