@@ -53,7 +53,7 @@ def main() -> int:
     if faults:
         files = len({fault.file for fault in faults})
         again = "" if config.repair else ": --repair with --source rebuilds them"
-        raise UserError(f"{directory} has {len(faults)} faults in {files} files{again}")
+        raise UserError(f"{directory}: {len(faults)} fault(s) in {files} file(s){again}")
     print(f"clean: {directory}: {total:,} records")
     return 0
 
