@@ -71,13 +71,13 @@ bench:
 	    --data_dir=$(DEMO)/data --rounds=5 --figures=$(FIGURES)
 	$(BIN)/python data_prep/build_tfrecords.py $(if $(SOURCE),--source=$(SOURCE)) \
 	    --data_dir=$(DEMO)/bench
-	$(BIN)/python pipelines/compare.py --data_dir=$(DEMO)/bench --figures=$(FIGURES)
-	$(BIN)/python trainers/compare.py --rounds=3 --figures=$(FIGURES)
+	$(BIN)/python benchmarks/input_pipelines.py --data_dir=$(DEMO)/bench --figures=$(FIGURES)
+	$(BIN)/python benchmarks/training_steps.py --rounds=3 --figures=$(FIGURES)
 	$(BIN)/python trainers/benchmark.py --flagfile=flags/alexnet.cfg --data=synthetic \
 	    --train_batch_size=32 --rounds=3 --figures=$(FIGURES)
 	@echo
 	@echo 'All figures; systems that are left out could not be installed or do not run here:'
-	$(BIN)/python data_prep/speed_table.py --figures=$(FIGURES)
+	$(BIN)/python benchmarks/speed_table.py --figures=$(FIGURES)
 
 # Two test files at a time, as most of their time is Python's, on one core; the longest begin.
 PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder

@@ -22,14 +22,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from data_prep import commandline, schema
-from data_prep.commandline import flag
+from base import commandline
+from base.commandline import flag
+from base.comparison import OURS, Comparison
+from data_prep import schema
 from data_prep.config import SourceConfig
-from data_prep.speed_table import OURS, Comparison
 
 if TYPE_CHECKING:
-    from data_prep.shards import ShardJob
-    from data_prep.sources import ImageRef, Source
+    from data_prep.job.shards import ShardJob
+    from data_prep.source.images import ImageRef, Source
 
 ILSVRC_IMAGES = sum(schema.ILSVRC2012_IMAGES.values())
 # The mean size of a JPEG in the tars, by split.
@@ -51,15 +52,18 @@ class BenchmarkConfig:
     images: int = flag(800, "how many images of the source")
     rounds: int = flag(7, "how often each is measured")
     threads: int = flag(2, "threads of ours and of each peer")
-    figures: str = flag("", "File to which the figures are added, for data_prep/speed_table.py.")
+    figures: str = flag("", "File to which the figures are added, for benchmarks/speed_table.py.")
 
 
 def main() -> None:
     """Prints the table."""
     config = commandline.config_from_flags(BenchmarkConfig)
-    from data_prep import sample, shards
+    from data_prep.job import shards
+    from data_prep.source import sample
 
-    source = sample.open_or_generate(config.where, config.data_dir, print)
+    source = sample.open_or_generate(
+        config.where.source, config.where.layout, config.data_dir, print
+    )
     refs = _regular(source.refs, config.images)
     work = tempfile.mkdtemp(prefix="benchmark")
     try:
@@ -77,14 +81,14 @@ def main() -> None:
 
 def _regular(refs: Sequence["ImageRef"], count: int) -> list["ImageRef"]:
     """The first so many images that every contender can decode."""
-    from data_prep import jpeg_header
+    from data_prep.image import jpeg_header
 
     readable = (ref for ref in refs if (head := jpeg_header.read(ref.read())) and head.is_regular)
     return list(itertools.islice(readable, count))
 
 
 def _ours(build: "ShardJob", refs: Sequence["ImageRef"], threads: int) -> Callable[[], None]:
-    from data_prep import engines, plan
+    from data_prep.job import engines, plan
 
     tasks = [
         plan.ShardTask(split, 0, 1, tuple(ref for ref in refs if ref.split == split))
@@ -104,10 +108,10 @@ def _peers(
     """What ours is measured beside, and why the others do not run here."""
     import simplejpeg
 
-    from data_prep import images
+    from data_prep.image import conversion
 
     settings = build.settings
-    done = {ref: images.convert(ref.read(), settings).pixels for ref in refs}
+    done = {ref: conversion.convert(ref.read(), settings).pixels for ref in refs}
 
     def decode_encode(ref: "ImageRef") -> None:
         pixels = simplejpeg.decode_jpeg(ref.read(), strict=False)
@@ -115,7 +119,7 @@ def _peers(
 
     def decode_encode_small(ref: "ImageRef") -> None:
         simplejpeg.decode_jpeg(ref.read(), strict=False)
-        images.encode(done[ref], settings)
+        conversion.encode(done[ref], settings)
 
     def decode(ref: "ImageRef") -> None:
         simplejpeg.decode_jpeg(ref.read(), strict=False)
@@ -147,14 +151,14 @@ def _opencv(settings: schema.ImageSettings) -> Convert:
     import cv2
     import numpy as np
 
-    from data_prep import images
+    from data_prep.image import conversion
 
     cv2.setNumThreads(1)
 
     def convert(ref: "ImageRef") -> None:
         pixels = cv2.imdecode(np.frombuffer(ref.read(), np.uint8), cv2.IMREAD_COLOR)
         assert pixels is not None
-        height, width, _ = images.stored_size(pixels.shape[0], pixels.shape[1], settings)
+        height, width, _ = conversion.stored_size(pixels.shape[0], pixels.shape[1], settings)
         small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])
 

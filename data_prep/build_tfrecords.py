@@ -6,20 +6,23 @@ The same command continues an interrupted job. Without --source it takes the emb
 which is generated.
 """
 
-from data_prep import commandline
+from base import commandline
+from base.tensorflow_start import start_tensorflow
 from data_prep.config import BuildConfig
 
 
 def main() -> None:
     """Builds what the flags describe."""
     config = commandline.config_from_flags(BuildConfig)
-    from data_prep import sample
+    from data_prep.source import sample
 
-    source = sample.open_or_generate(config.where, config.data_dir, _say)
-    commandline.start_tensorflow()  # which takes seconds: a mistake in the source shows before
-    from data_prep import job
+    source = sample.open_or_generate(
+        config.where.source, config.where.layout, config.data_dir, _say
+    )
+    start_tensorflow()  # which takes seconds: a mistake in the source shows before
+    from data_prep.job import build
 
-    job.build(config, source, _say)
+    build.build(config, source, _say)
 
 
 def _say(line: str) -> None:

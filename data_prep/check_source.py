@@ -11,8 +11,9 @@ is merely a part of ILSVRC can be used.
 import dataclasses
 import pathlib
 
-from data_prep import commandline
-from data_prep.commandline import flag
+from base import commandline
+from base.commandline import flag
+from base.tensorflow_start import start_tensorflow
 from data_prep.config import BuildConfig
 
 _HEADERS = 2000
@@ -32,34 +33,35 @@ def main() -> int:
     config = commandline.config_from_flags(CheckConfig)
     from etils import epath
 
-    from data_prep import sample
+    from data_prep.source import sample
 
-    source = sample.open_or_generate(config.job.where, config.job.data_dir, print)
-    commandline.start_tensorflow()  # which takes seconds: a mistake in the source shows before
-    from data_prep import source_checks
+    where = config.job.where
+    source = sample.open_or_generate(where.source, where.layout, config.job.data_dir, print)
+    start_tensorflow()  # which takes seconds: a mistake in the source shows before
+    from data_prep.job import checks
     from data_prep.progress import Progress, duration
 
     broken = 0
 
-    def report(finding: source_checks.Finding) -> None:
+    def report(finding: checks.Finding) -> None:
         nonlocal broken
-        broken += finding.level == source_checks.BROKEN
+        broken += finding.level == checks.BROKEN
         print(f"{finding.level}: {finding.text}", flush=True)
 
-    for finding in source_checks.contents(source):
+    for finding in checks.contents(source):
         report(finding)
     if source.layout == "tars" and not source.generated:
-        for finding in source_checks.official_files(pathlib.Path(source.path), config.md5):
+        for finding in checks.official_files(pathlib.Path(source.path), config.md5):
             report(finding)
-    refs = source.refs if config.deep else source_checks.sample_of(source, _HEADERS)
+    refs = source.refs if config.deep else checks.sample_of(source, _HEADERS)
     progress = Progress(len(refs), label="reading headers")
-    for finding in source_checks.headers(refs, progress.add):
+    for finding in checks.headers(refs, progress.add):
         report(finding)
     progress.close()
     settings = config.job.image_settings()
-    measured = source_checks.measure(source_checks.sample_of(source, 64), settings)
+    measured = checks.measure(checks.sample_of(source, 64), settings)
     need = len(source.refs) * measured.record_bytes
-    report(source_checks.space(epath.Path(config.job.data_dir), need))
+    report(checks.space(epath.Path(config.job.data_dir), need))
     seconds = len(source.refs) * measured.seconds / config.job.threads
     print(
         f"building it takes about {duration(seconds)} on {config.job.threads} cores, "

@@ -4,9 +4,9 @@ import dataclasses
 import os
 import pathlib
 
-from data_prep.commandline import UserError, flag
-from data_prep.layouts import LAYOUTS
+from base.commandline import UserError, flag
 from data_prep.schema import ENCODINGS, GEOMETRIES, SPLITS, ImageSettings
+from data_prep.source.layouts import LAYOUTS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from data_prep.commandline import UserError
+from base.commandline import UserError
 
 VERSION = "1.0.0"
 TRAIN = "train"

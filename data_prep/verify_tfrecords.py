@@ -11,8 +11,9 @@ the statistics and TensorFlow Datasets' metadata agree. The exit code is 0 only 
 import dataclasses
 import os
 
-from data_prep import commandline
-from data_prep.commandline import UserError, flag
+from base import commandline
+from base.commandline import UserError, flag
+from base.tensorflow_start import start_tensorflow
 from data_prep.config import SourceConfig
 
 
@@ -33,8 +34,8 @@ def main() -> int:
 
     directory = schema.find_dataset(config.data_dir)
     manifest = schema.Manifest.load(directory)
-    commandline.start_tensorflow()  # which takes seconds: a missing data set shows before
-    from data_prep import repair, verification
+    start_tensorflow()  # which takes seconds: a missing data set shows before
+    from data_prep.job import repair, verification
     from data_prep.progress import Progress
 
     workers = config.workers or len(os.sched_getaffinity(0))

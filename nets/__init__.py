@@ -16,7 +16,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .registry import BatchNorm, Net, PublishedError, entry, names, source_files, unknown_name
+from ._registry import BatchNorm, Net, PublishedError, entry, names, source_files, unknown_name
 
 if TYPE_CHECKING:
     import keras
@@ -62,14 +62,14 @@ def build(
     for option in variant:
         if option not in net.options:
             raise ValueError(unknown_name(f"option of {name}", option, list(net.options)))
-    from . import model
+    from . import _model
 
-    return model.build_model(net, num_classes, image_size, variant)
+    return _model.build_model(net, num_classes, image_size, variant)
 
 
 def decay_variables(name: str, model: keras.Model) -> list[Any]:
     """Returns those trainable variables of a built net that the paper's L2 rule decays."""
-    from .model import decay_variables
+    from ._model import decay_variables
 
     return decay_variables(entry(name), model)
 
@@ -89,9 +89,9 @@ def fully_convolutional(name: str, model: keras.Model, **variant: Any) -> keras.
     Raises:
         ValueError: the net can't take that form; the message says why.
     """
-    from . import convolutional
+    from . import _convolutional
 
-    return convolutional.convert(entry(name), model, variant)
+    return _convolutional.convert(entry(name), model, variant)
 
 
 def example_seeds(seeds: Any) -> contextlib.AbstractContextManager[None]:
@@ -104,9 +104,9 @@ def example_seeds(seeds: Any) -> contextlib.AbstractContextManager[None]:
     Args:
         seeds: int32 tensor [batch, 2], one pair for each example of the batch that is called.
     """
-    from . import layers
+    from . import _layers
 
-    return layers.example_seeds(seeds)
+    return _layers.example_seeds(seeds)
 
 
 def replica_means(
@@ -118,6 +118,6 @@ def replica_means(
         mean: from this replica's value, a tensor of any shape, to the mean of all replicas'.
             Outside of the context a replica is taken to be alone.
     """
-    from . import layers
+    from . import _layers
 
-    return layers.replica_means(mean)
+    return _layers.replica_means(mean)

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
-from . import build, entry, names, summary
+from . import _summary, build, entry, names
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     if arguments.name is None:
-        print(summary.nets_table(entry(name) for name in names()))
+        print(_summary.nets_table(entry(name) for name in names()))
         return 0
     try:
         with _without_stderr():
@@ -29,7 +29,7 @@ def main() -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(summary.net_table(entry(arguments.name), model))
+    print(_summary.net_table(entry(arguments.name), model))
     return 0
 
 

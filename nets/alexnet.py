@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .registry import Net, PublishedError, ResponseNorm
+from ._registry import Net, PublishedError, ResponseNorm
 
 if TYPE_CHECKING:
-    from .builder import Builder
+    from ._builder import Builder
 
 PAPER = (
     "A. Krizhevsky, I. Sutskever, G. E. Hinton: ImageNet Classification with Deep Convolutional "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .registry import BatchNorm, Net, PublishedError
+from ._registry import BatchNorm, Net, PublishedError
 
 if TYPE_CHECKING:
-    from .builder import Builder
+    from ._builder import Builder
 
 PAPER = (
     "G. Huang, Z. Liu, L. van der Maaten, K. Q. Weinberger: Densely Connected Convolutional "

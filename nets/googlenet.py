@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._registry import Net, PublishedError
 from .alexnet import CAFFE_LRN  # the paper gives no constants, BVLC's model has these
-from .registry import Net, PublishedError
 
 if TYPE_CHECKING:
-    from .builder import Builder
+    from ._builder import Builder
 
 PAPER = "C. Szegedy et al.: Going Deeper with Convolutions. CVPR 2015, arXiv:1409.4842"
 # Table 1: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj.

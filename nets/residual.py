@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from .builder import Builder
+    from ._builder import Builder
 
 Units = tuple[int, int, int, int]
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
-from .registry import BatchNorm, Net, PublishedError
+from ._registry import BatchNorm, Net, PublishedError
 from .residual import Style, Units, residual_stages, stage_ends
 
 if TYPE_CHECKING:
-    from .builder import Builder
-    from .padding import Pad
+    from ._builder import Builder
+    from ._padding import Pad
 
 PAPER = (
     "K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition. "

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .registry import Net, PublishedError
+from ._registry import Net, PublishedError
 from .residual import Units, unit_name
 from .resnet import BATCH_NORM, UNITS
 
 if TYPE_CHECKING:
-    from .builder import Builder
+    from ._builder import Builder
 
 PAPER = (
     "K. He, X. Zhang, S. Ren, J. Sun: Identity Mappings in Deep Residual Networks. "

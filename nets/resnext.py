@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .registry import Net, PublishedError
+from ._registry import Net, PublishedError
 from .residual import Style, stage_ends
 from .resnet import BATCH_NORM, UNITS, resnet
 

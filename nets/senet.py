@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .registry import Net, PublishedError
+from ._registry import Net, PublishedError
 from .residual import Style, Units, residual_stages, stage_ends
 from .resnet import BATCH_NORM, UNITS, resnet
 
 if TYPE_CHECKING:
-    from .builder import Builder
+    from ._builder import Builder
 
 PAPER = "J. Hu, L. Shen, G. Sun: Squeeze-and-Excitation Networks. CVPR 2018, arXiv:1709.01507"
 RATIO = 16  # section 6.1

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._registry import BatchNorm, Net, PublishedError
 from .alexnet import LRN  # section 2.1 takes AlexNet's constants
-from .registry import BatchNorm, Net, PublishedError
 
 if TYPE_CHECKING:
-    from .builder import Builder
+    from ._builder import Builder
 
 PAPER = (
     "K. Simonyan, A. Zisserman: Very Deep Convolutional Networks for Large-Scale Image "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._registry import Net, PublishedError
 from .alexnet import LRN  # the paper says "contrast normalized", and gives no constants
-from .registry import Net, PublishedError
 
 if TYPE_CHECKING:
-    from .builder import Builder
+    from ._builder import Builder
 
 PAPER = (
     "M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks. "

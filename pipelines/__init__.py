@@ -1,1 +1,4 @@
-"""The input pipeline: from TFRecord shards to batches on the devices, by tf.data."""
+"""The input pipeline: from TFRecord shards to batches on the devices, by tf.data.
+
+Imports `base` and `data_prep.schema`; `trainers` and `benchmarks` may import it.
+"""

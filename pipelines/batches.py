@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines import dataset_options
 from pipelines.chain import Chain, device_chain, host_chain, output_shape
 from pipelines.config import SYNTHETIC, PipelineConfig
-from pipelines.reader import Source
+from pipelines.reading import dataset_options
+from pipelines.reading.dataset import Source
 
 Batch = dict[str, Any]
 

@@ -9,7 +9,7 @@ bound is what bare libjpeg-turbo decodes with as many threads, whole images and 
 
 import dataclasses
 
-from data_prep.commandline import UserError, config_from_flags, flag, run
+from base.commandline import UserError, config_from_flags, flag, run
 from pipelines.config import SYNTHETIC, PipelineConfig
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     config = config_from_flags(BenchmarkConfig)
     # TensorFlow takes seconds to import; --help does not need it.
     from pipelines import measurement
-    from pipelines.reader import open_dataset
+    from pipelines.reading.dataset import open_dataset
 
     source = open_dataset(config.pipeline)
     if config.epochs:

@@ -9,8 +9,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from base.spec import Call, UserError, parse_chain
+
 # Importing them registers their map functions.
-from pipelines import (  # noqa: F401
+from pipelines.functions import (  # noqa: F401
     color,
     crops,
     draws,
@@ -21,8 +23,7 @@ from pipelines import (  # noqa: F401
     resizing,
     views,
 )
-from pipelines.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Stage
-from pipelines.spec import Call, UserError, parse_chain
+from pipelines.functions.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Stage
 
 # Device functions draw from other streams than host functions at the same place.
 _DEVICE_STREAMS = 1000

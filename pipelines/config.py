@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from base.commandline import UserError, flag
 from data_prep import schema
-from data_prep.commandline import UserError, flag
 
 RECORDS = "records"
 SYNTHETIC = "synthetic"

@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines import draws, input_pipeline
+from pipelines import input_pipeline
 from pipelines.chain import Chain, device_chain, host_chain
 from pipelines.config import PipelineConfig
-from pipelines.map_function import Example
-from pipelines.reader import Source
+from pipelines.functions import draws
+from pipelines.functions.map_function import Example
+from pipelines.reading.dataset import Source
 
 # All in pixels, but for the last two.
 _TILE = 192

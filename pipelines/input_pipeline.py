@@ -27,15 +27,15 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from base.commandline import UserError
 from data_prep import schema
-from data_prep.commandline import UserError
-from pipelines import draws
 from pipelines.batches import Batch, BatchMaker, chunk_size, device_chain_of, host_map_of
 from pipelines.chain import host_chain, output_shape
 from pipelines.config import OWN_SHARDS, SYNTHETIC, PipelineConfig
-from pipelines.decoders import JpegDecoder
-from pipelines.order import Order
-from pipelines.reader import Source
+from pipelines.functions import draws
+from pipelines.functions.decoders import JpegDecoder
+from pipelines.reading.dataset import Source
+from pipelines.reading.order import Order
 
 
 @tf.autograph.experimental.do_not_convert

@@ -13,11 +13,12 @@ import simplejpeg
 import tensorflow as tf
 
 from data_prep import schema
-from pipelines import draws, input_pipeline
+from pipelines import input_pipeline
 from pipelines.chain import Chain, host_chain
 from pipelines.config import PipelineConfig
-from pipelines.decoders import JpegDecoder
-from pipelines.reader import Source
+from pipelines.functions import draws
+from pipelines.functions.decoders import JpegDecoder
+from pipelines.reading.dataset import Source
 
 # Images that the stages after reading get from memory, again and again.
 _SAMPLE = 512

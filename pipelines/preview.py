@@ -10,7 +10,7 @@ a training with these flags begins with: same order, same seeds.
 import dataclasses
 import pathlib
 
-from data_prep.commandline import UserError, config_from_flags, flag, run
+from base.commandline import UserError, config_from_flags, flag, run
 from pipelines.config import SYNTHETIC, PipelineConfig
 
 
@@ -36,9 +36,9 @@ def main() -> None:
     """Writes the contact sheet that the flags ask for."""
     config = config_from_flags(PreviewConfig)
     # TensorFlow takes seconds to import; --help does not need it.
+    from base.pictures import save_png
     from pipelines.contact_sheet import columns_of, painted
-    from pipelines.pictures import save_png
-    from pipelines.reader import open_dataset
+    from pipelines.reading.dataset import open_dataset
 
     source = open_dataset(config.pipeline)
     sheet = painted(columns_of(source, config.pipeline, config.images))

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from data_prep import commandline
+from base.tensorflow_start import start_tensorflow
 
-commandline.start_tensorflow()  # with the settings that the commands have
+start_tensorflow()  # with the settings that the commands have
 
 import tensorflow as tf  # noqa: E402
 
@@ -27,23 +27,23 @@ LIBRARY_LOG = re.compile(r"^(WARNING:|[IWEF]\d{4} )", re.MULTILINE)
 # The files that take longest, by their minutes. With two files at a time, one of these at the end
 # would run alone.
 LONG_FILES = (
-    "test_trainers_train_step",
-    "test_end_to_end",
-    "test_nets_training",
-    "test_evaluate_commands",
-    "test_runs_commands",
-    "test_build_commands",
-    "test_nets_counts",
-    "test_trainers_multi_worker",
-    "test_trainers_exporting",
-    "test_pipelines_commands",
+    "trainers/training/test_step.py",
+    "commands/test_end_to_end.py",
+    "nets/test_training.py",
+    "commands/test_evaluate.py",
+    "commands/test_runs.py",
+    "commands/test_build.py",
+    "nets/test_counts.py",
+    "trainers/training/test_multi_worker.py",
+    "trainers/serving/test_exporting.py",
+    "commands/test_pipelines.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the tests of the longest files first."""
-    order = {name: place for place, name in enumerate(LONG_FILES)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    order = {ROOT / "tests" / name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def forget_traced_nets() -> None:

@@ -1,1 +1,4 @@
-"""Training, evaluation and the record of experiments."""
+"""Training, evaluation and the record of experiments.
+
+Imports `base`, `nets`, `pipelines` and `data_prep.schema`; nothing but `benchmarks` imports it.
+"""

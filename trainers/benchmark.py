@@ -13,12 +13,12 @@ import dataclasses
 import statistics
 from typing import TYPE_CHECKING
 
-from data_prep.commandline import UserError, config_from_flags, flag, run
-from data_prep.speed_table import OURS, Comparison
+from base.commandline import UserError, config_from_flags, flag, run
+from base.comparison import OURS, Comparison
 from trainers.config import TrainConfig
 
 if TYPE_CHECKING:
-    from trainers.measurement import MeasuredTrainer, Round
+    from trainers.training.measurement import MeasuredTrainer, Round
 
 WANTED_OVERHEAD = 0.03
 BARE = "the bare compiled step"
@@ -31,7 +31,7 @@ class BenchmarkConfig:
     training: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     rounds: int = flag(7, "How often both are measured; medians are printed.")
     seconds: float = flag(5.0, "How long each measurement lasts, at least.")
-    figures: str = flag("", "File to which the figures are added, for data_prep/speed_table.py.")
+    figures: str = flag("", "File to which the figures are added, for benchmarks/speed_table.py.")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
@@ -45,7 +45,7 @@ def main() -> None:
     """Prints the measurements."""
     config = config_from_flags(BenchmarkConfig)
     # TensorFlow takes seconds to import; --help does not need it.
-    from trainers.measurement import MeasuredTrainer
+    from trainers.training.measurement import MeasuredTrainer
 
     trainer = MeasuredTrainer(config.training)
     pipeline = config.training.pipeline

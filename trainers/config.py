@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from data_prep.commandline import UserError, config_from_flags, define_flags, flag, parse_flags
+from base.commandline import UserError, config_from_flags, define_flags, flag, parse_flags
 from pipelines.config import PipelineConfig
 
 

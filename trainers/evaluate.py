@@ -8,7 +8,7 @@ Builds each net from its run's own copy of its source. Prints top-1 and top-5 ac
 run folder, named by its protocol.
 """
 
-from data_prep import commandline
+from base import commandline
 from trainers.run_config import EvaluateConfig
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     config = commandline.config_from_flags(EvaluateConfig)
     if not config.run:
         raise commandline.UserError("no run is named: --run=runs/EXPERIMENT/NUMBER")
-    from trainers import evaluation
+    from trainers.scoring import evaluation
 
     found = evaluation.evaluate(config)
     score, result = found.score, found.result

@@ -8,7 +8,7 @@ and the preprocessing are in the metadata and in metadata.json beside it. After 
 run by the format's own runtime on photographs, and must give the run's logits.
 """
 
-from data_prep import commandline
+from base import commandline
 from trainers.run_config import ExportConfig
 
 
@@ -22,7 +22,7 @@ def main() -> None:
 
     # Converted as the CPU computes: other runtimes have not all of a GPU's operations.
     tf.config.set_visible_devices([], "GPU")
-    from trainers import exporting
+    from trainers.serving import exporting
 
     output, difference, images = exporting.export(config)
     print(f"{config.format}: {output}")

@@ -12,7 +12,7 @@ the classes: the weights' classes must be in the sorted order of the WNIDs, as a
 
 from absl import flags
 
-from data_prep import commandline
+from base import commandline
 from trainers.run_config import ImportConfig
 
 flags.DEFINE_string("from", "", "The file of weights.")
@@ -31,7 +31,7 @@ def main() -> None:
             raise commandline.UserError(
                 f"--{name} is missing: --net=NAME --from=FILE --run=runs/NAME"
             )
-    from trainers import importing
+    from trainers.weights import importing
 
     run, said = importing.import_weights(config, file)
     if said:

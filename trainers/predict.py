@@ -12,7 +12,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from data_prep import commandline
+from base import commandline
 from trainers.run_config import PredictConfig
 
 if TYPE_CHECKING:
@@ -26,17 +26,17 @@ def main(arguments: list[str]) -> None:
         raise commandline.UserError("no run is named: --run=runs/EXPERIMENT/NUMBER")
     if not arguments:
         raise commandline.UserError("no files are named: predict.py --run=RUN FILES_OR_DIRS...")
-    from trainers import experiment, prediction
-    from trainers.classifier import Classifier
-    from trainers.prediction_pictures import MOST_IMAGES, saliency, sheet
+    from trainers.run_folder import folder
+    from trainers.serving import predictions
+    from trainers.serving.classifier import Classifier
+    from trainers.serving.pictures import MOST_IMAGES, saliency, sheet
 
-    files = prediction.find_files(arguments)
-    classifier = Classifier(experiment.find_run(config.run), config.trained)
-    drawn: list[prediction.Prediction] = []
-    predictions = prediction.predict(
+    files = predictions.find_files(arguments)
+    classifier = Classifier(folder.find_run(config.run), config.trained)
+    drawn: list[predictions.Prediction] = []
+    for found in predictions.predict(
         classifier, files, batch_size=config.predict_batch_size, keep_going=config.keep_going
-    )
-    for found in predictions:
+    ):
         print(json.dumps(found.as_json()) if config.json else "\n".join(found.lines()), flush=True)
         if len(drawn) < MOST_IMAGES:
             drawn.append(found)
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _save(picture: "Image.Image", path: str) -> None:
-    from pipelines.pictures import save_png
+    from base.pictures import save_png
 
     save_png(picture, path)
     print(f"drawn: {path}", file=sys.stderr)

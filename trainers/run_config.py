@@ -3,8 +3,8 @@
 import dataclasses
 import os
 
+from base.commandline import UserError, flag
 from data_prep import schema
-from data_prep.commandline import UserError, flag
 from trainers.config import TrainConfig
 
 CENTER_CROP = "center_crop"

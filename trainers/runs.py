@@ -16,15 +16,15 @@ import datetime
 import pathlib
 from collections.abc import Callable
 
-from data_prep.commandline import (
+from base.commandline import (
     UserError,
     config_from_flags,
     flag,
     flag_lines,
     run,
-    start_tensorflow,
 )
-from trainers.run_records import BROKEN, INTERRUPTED, RunRecord, find_record, find_records
+from base.tensorflow_start import start_tensorflow
+from trainers.run_folder.records import BROKEN, INTERRUPTED, RunRecord, find_record, find_records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RunsConfig:
 
 def list_runs(config: RunsConfig, names: list[str]) -> None:
     """Prints the table of all runs."""
-    from trainers.run_tables import list_table
+    from trainers.report.tables import list_table
 
     _expect(names, "")
     records = config.records([])
@@ -59,7 +59,7 @@ def list_runs(config: RunsConfig, names: list[str]) -> None:
 
 def show(config: RunsConfig, names: list[str]) -> None:
     """Prints one run."""
-    from trainers.run_tables import show_text
+    from trainers.report.tables import show_text
 
     _expect(names, "RUN")
     print(show_text(config.records(names)[0]))
@@ -67,19 +67,19 @@ def show(config: RunsConfig, names: list[str]) -> None:
 
 def diff(config: RunsConfig, names: list[str]) -> None:
     """Prints two runs where they differ, or opens a tool on them."""
-    from trainers import comparison
+    from trainers.report import diff
 
     _expect(names, "RUN RUN")
     a, b = config.records(names)
     if not config.tool:
-        print(comparison.diff_text(a, b))
-    elif not comparison.run_tool(a, b, config.tool):
+        print(diff.diff_text(a, b))
+    elif not diff.run_tool(a, b, config.tool):
         print(f"{a.directory} and {b.directory} have the same flags and the same net source")
 
 
 def note(config: RunsConfig, names: list[str]) -> None:
     """Adds a line to a run's notes."""
-    from trainers.experiment import NOTES_FILE, write_atomically
+    from trainers.run_folder.folder import NOTES_FILE, write_atomically
 
     _expect(names, "RUN TEXT")
     record = config.records(names[:1])[0]
@@ -96,7 +96,7 @@ def note(config: RunsConfig, names: list[str]) -> None:
 
 def prune(config: RunsConfig, names: list[str]) -> None:
     """Removes checkpoints that no command needs."""
-    from trainers import pruning
+    from trainers.run_folder import pruning
 
     verb = "would be removed" if config.dry_run else "removed"
     total = 0
@@ -119,21 +119,21 @@ def resume(config: RunsConfig, names: list[str]) -> None:
         reasons = f" ({'; '.join(record.faults)})" if record.state == BROKEN else ""
         raise UserError(f"{record.directory} is {record.state}{reasons}: nothing to continue")
     start_tensorflow()
-    from trainers import loop
+    from trainers.training import session
 
     parent = record.directory.resolve().parent
     moved = dataclasses.replace(record.config, runs_dir=str(parent.parent), experiment=parent.name)
-    loop.train(moved, continued=record.run)
+    session.train(moved, continued=record.run)
 
 
 def report(config: RunsConfig, names: list[str]) -> None:
     """Writes the report."""
-    from trainers import report_page
+    from trainers.report import page
 
     _expect(names, "")
     path = pathlib.Path(config.output) if config.output else config.directory / "report.html"
     records = config.records([])
-    report_page.write(path, records)
+    page.write(path, records)
     print(f"{len(records)} run{'' if len(records) == 1 else 's'}: {path}")
 
 

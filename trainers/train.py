@@ -6,7 +6,7 @@ A flag on the command line overrides the flag file if it comes after it. The sam
 interruption continues the run.
 """
 
-from data_prep import commandline
+from base import commandline
 from trainers.config import TrainConfig
 
 
@@ -15,9 +15,9 @@ def main() -> None:
     config = commandline.config_from_flags(TrainConfig)
     if not config.net:
         raise commandline.UserError("no net is named: --net=NAME, or --flagfile=flags/NAME.cfg")
-    from trainers import loop
+    from trainers.training import session
 
-    loop.train(config)
+    session.train(config)
 
 
 if __name__ == "__main__":

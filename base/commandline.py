@@ -1,0 +1,261 @@
+"""How every command of the workspace reads its flags, speaks and fails.
+
+A command is a module with `main()` and `commandline.run(main)`. Its flags are the fields of a
+frozen dataclass, each made by `flag(default, help)`: `define_flags` turns the class into absl
+flags, `config_from_flags` reads them back, and everything below the command takes the dataclass.
+
+What a user can mend ends in one line on stderr and exit code 1: a `UserError`, a wrong flag, a
+full disk. A traceback is a defect of the workspace.
+
+This module must stay light: it is imported before anything else, so that `--help` answers at once.
+"""
+
+import dataclasses
+import errno
+import functools
+import os
+import signal
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from absl import app, flags, logging
+
+from base.tensorflow_start import start_tensorflow
+
+Config = TypeVar("Config")
+
+# What a user can do about an error of the system, wherever it happens.
+_REMEDIES = {
+    errno.ENOSPC: "free some, or take another disk",
+    errno.EDQUOT: "free some, or take another disk",
+    errno.EACCES: "take another place, or give yourself the permission",
+    errno.EPERM: "take another place, or give yourself the permission",
+    errno.EROFS: "take another place, as this one is not to be written",
+}
+
+
+class UserError(Exception):
+    """What the user can mend. The message is one line: what was found, where, what to do."""
+
+
+def flag(
+    default: Any, help_text: str, *, choices: Sequence[str] = (), optional: bool = False
+) -> Any:
+    """One field of a configuration dataclass that is also a command-line flag.
+
+    Args:
+        default: the flag's default value; its type must be the field's annotation.
+        help_text: what `--help` prints, with the unit where there is one.
+        choices: the closed list of values, for a string flag.
+        optional: whether `None` is a value of its own (absl: the flag was not given).
+    """
+    metadata = {"help": help_text, "choices": tuple(choices), "optional": optional}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines one absl flag for each field of `config_class` made by `flag`.
+
+    Fields of type bool, int, float, str and tuple[str, ...] (comma-separated) are understood;
+    nested dataclasses contribute their own flags.
+    """
+    module = sys.modules["__main__"]
+    hints = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        kind: Any = _plain_type(hints[field.name])
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            define_flags(kind, flag_values)
+            continue
+        default: Any = field.default
+        common: dict[str, Any] = {
+            "name": field.name,
+            "default": list(default) if kind is tuple else default,
+            "help": field.metadata["help"],
+            "flag_values": flag_values,
+        }
+        if field.metadata["choices"]:
+            flags.DEFINE_enum(enum_values=field.metadata["choices"], **common)
+        elif kind is bool:
+            flags.DEFINE_boolean(**common)
+        elif kind is int:
+            flags.DEFINE_integer(**common)
+        elif kind is float:
+            flags.DEFINE_float(**common)
+        elif kind is str:
+            flags.DEFINE_string(**common)
+        elif kind is tuple:
+            flags.DEFINE_list(**common)
+        else:
+            raise TypeError(f"{config_class.__name__}.{field.name}: no flag for {kind}")
+        # --help lists the flags of the command's own module; these belong there.
+        flag_values.register_key_flag_for_module(module.__name__, flag_values[field.name])
+        flag_values.register_key_flag_for_module(sys.argv[0], flag_values[field.name])
+
+
+def config_from_flags(
+    config_class: type[Config], flag_values: flags.FlagValues = flags.FLAGS
+) -> Config:
+    """The flags' values as an instance of `config_class` (which may refuse them by UserError)."""
+    hints = typing.get_type_hints(config_class)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(config_class):  # type: ignore[arg-type]
+        kind: Any = _plain_type(hints[field.name])
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            values[field.name] = config_from_flags(kind, flag_values)
+            continue
+        value: Any = flag_values[field.name].value
+        values[field.name] = tuple(value) if kind is tuple else value
+    return config_class(**values)
+
+
+def flag_lines(config: Any) -> list[tuple[str, bool]]:
+    """A configuration as flag-file lines, sorted by name: (line, whether it differs from default).
+
+    Reading the lines back by `--flagfile` gives an equal configuration.
+    """
+    lines: list[tuple[str, bool]] = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            lines += flag_lines(value)
+        elif value is not None:
+            differs = value != field.default
+            if isinstance(value, bool):
+                lines.append((f"--{field.name}={str(value).lower()}", differs))
+            elif isinstance(value, tuple):
+                lines.append((f"--{field.name}={','.join(value)}", differs))
+            else:
+                lines.append((f"--{field.name}={value}", differs))
+    return sorted(lines)
+
+
+def run(
+    main: Callable[..., int | None],
+    *,
+    configs: Iterable[type] = (),
+    positional: bool = False,
+    share_flag_files: bool = False,
+    tensorflow: bool = True,
+) -> NoReturn:
+    """Defines the flags of `configs`, parses them, runs `main`, and exits with its code.
+
+    Args:
+        main: called with no argument, or with the list of positional arguments if `positional`.
+        configs: dataclasses whose fields are the command's flags.
+        positional: whether the command takes arguments that are not flags.
+        share_flag_files: ignore, in flag files only, the flags of other commands: a flag file
+            describes a whole experiment, and some commands use a part of it.
+        tensorflow: whether to start TensorFlow, quietly, before `main`.
+    """
+    for config_class in configs:
+        define_flags(config_class)
+    if positional:
+        flags.FLAGS.set_gnu_getopt()  # else absl reads no flag after the first argument
+
+    parser = functools.partial(_parsed, positional=positional, share_flag_files=share_flag_files)
+
+    def guarded(argv: list[str]) -> int:
+        # TensorFlow's Python half logs through absl: what it did well is not worth a line.
+        logging.set_verbosity(logging.WARNING)
+        try:
+            if tensorflow:
+                start_tensorflow()
+            return (main(argv[1:]) if positional else main()) or 0
+        except UserError as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            fail("interrupted", code=130)
+        except OSError as error:
+            if error.errno in _REMEDIES:
+                fail(
+                    f"{error.filename or 'the output'}: {error.strerror}: {_REMEDIES[error.errno]}"
+                )
+            raise
+
+    try:
+        try:
+            app.run(guarded, flags_parser=parser)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # who reads the output, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(128 + signal.SIGPIPE)
+    raise AssertionError("app.run returned")  # it exits the process
+
+
+def _parsed(argv: Sequence[str], *, positional: bool, share_flag_files: bool) -> list[str]:
+    """`parse_flags` of a whole command line; what it refuses ends the process with one line."""
+    try:
+        rest = parse_flags(argv[1:], share_flag_files=share_flag_files)
+    except UserError as error:
+        fail(f"{error} (--help lists the flags)")
+    except SystemExit:
+        sys.exit(0)  # --help: absl prints it and exits with 1
+    if rest and not positional:
+        fail(
+            f"unexpected argument {rest[0]!r}: every setting is a flag, --name=value "
+            "(in a flag file, each line is one flag or a comment that starts with #)"
+        )
+    return [*argv[:1], *rest]
+
+
+def parse_flags(
+    arguments: Sequence[str],
+    flag_values: flags.FlagValues = flags.FLAGS,
+    *,
+    share_flag_files: bool = False,
+) -> list[str]:
+    """Sets flags from the arguments of a command, and gives those that are no flags.
+
+    Args:
+        arguments: without the command's name.
+        flag_values: the flags to set.
+        share_flag_files: as in `run`.
+
+    Raises:
+        UserError: there is no such flag, it has no such value, or a flag file cannot be read.
+    """
+    try:
+        if share_flag_files:
+            arguments = _without_foreign_flags(arguments, flag_values)
+        return flag_values(["", *arguments])[1:]
+    except UnicodeDecodeError:
+        named = [text for text in arguments if text.lstrip("-").startswith("flagfile=")]
+        raise UserError(f"{' '.join(named)} is no text: a flag file has one flag a line") from None
+    except flags.Error as error:
+        if isinstance(error.__context__, OSError):  # what absl says of it is no line for people
+            file, reason = error.__context__.filename, error.__context__.strerror
+            raise UserError(f"cannot read the flag file {file}: {reason}") from None
+        raise UserError(" ".join(str(error).split())) from None
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Ends the process with one line on stderr."""
+    sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _plain_type(hint: Any) -> Any:
+    """`int` for int and int | None; `tuple` for tuple[str, ...]."""
+    if isinstance(hint, types.UnionType):
+        hint = next(member for member in typing.get_args(hint) if member is not types.NoneType)
+    return typing.get_origin(hint) or hint
+
+
+def _without_foreign_flags(arguments: Sequence[str], flag_values: flags.FlagValues) -> list[str]:
+    """Expands --flagfile arguments and drops the flags in them that this command does not have."""
+    kept = []
+    for argument in arguments:
+        if not argument.lstrip("-").startswith("flagfile="):
+            kept.append(argument)
+            continue
+        for line in flag_values.read_flags_from_files([argument], force_gnu=False):
+            name = line.lstrip("-").split("=", 1)[0]
+            known = name in flag_values or name.removeprefix("no") in flag_values
+            if known or not line.startswith("-"):
+                kept.append(line)
+    return kept

@@ -1,0 +1,88 @@
+"""Measures the input pipeline beside its peers, side by side in one run.
+
+    python benchmarks/input_pipelines.py --data_dir=data
+
+Every system makes batches of uint8 224x224 images from the same shards, with the same number of
+threads or worker processes: a random crop and a flip, then a random resized crop and a flip. Each
+runs in a process of its own, and they take turns, because a machine's speed drifts by more than
+the systems differ. The peers come with the `bench` extra; one that is missing is left out.
+"""
+
+import contextlib
+import dataclasses
+
+from base.commandline import UserError, config_from_flags, flag, run
+from base.comparison import OURS, Comparison
+from benchmarks.contender import Contender, measure_in_turns
+from data_prep import schema
+
+BOUND = "libjpeg-turbo"
+SYSTEMS = (BOUND, OURS, "dali", "pytorch", "tutorial")
+CROP = "crop"
+RESIZED_CROP = "resized_crop"
+TASKS = {CROP: "random crop and flip", RESIZED_CROP: "random resized crop and flip"}
+# What ours should reach, as a multiple of each other system.
+TARGETS = {
+    CROP: {BOUND: 0.75, "dali": 1.2, "pytorch": 1.5},
+    RESIZED_CROP: {"dali": 1.6, "pytorch": 1.8},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareConfig:
+    """What is compared, and for how long."""
+
+    data_dir: str = flag("data", "The data set of JPEG images, as for training.")
+    systems: tuple[str, ...] = flag(SYSTEMS, f"Which of: {', '.join(SYSTEMS)}.")
+    batch_size: int = flag(128, "Images of a batch.")
+    threads: int = flag(2, "Threads, or worker processes, of each system.")
+    rounds: int = flag(7, "How often each system is measured; medians are printed.")
+    seconds: float = flag(2.0, "How long each measurement lasts.")
+    figures: str = flag("", "File to which the figures are added, for benchmarks/speed_table.py.")
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be compared."""
+        unknown = set(self.systems) - set(SYSTEMS)
+        if unknown or OURS not in self.systems:
+            raise UserError(f"--systems: {OURS}, and any of {', '.join(SYSTEMS)}")
+        if min(self.batch_size, self.threads, self.rounds) < 1 or self.seconds <= 0:
+            raise UserError("--batch_size, --threads, --rounds and --seconds must be above 0")
+
+
+def main() -> None:
+    """Prints both comparisons."""
+    config = config_from_flags(CompareConfig)
+    directory = schema.find_dataset(config.data_dir)
+    manifest = schema.Manifest.load(directory)
+    print(f"{directory}: {manifest.num_records(schema.TRAIN)} training images")
+    print(f"batches of {config.batch_size}, {config.threads} threads, {config.rounds} rounds")
+    for task, title in TASKS.items():
+        with contextlib.ExitStack() as stack:
+            contenders, left_out = _contenders(stack, task, str(directory), config)
+            rates = measure_in_turns(contenders, config.rounds, config.seconds)
+        comparison = Comparison(title, rates, TARGETS[task], left_out)
+        comparison.save(config.figures)
+        print("\n".join(["", *comparison.lines()]), flush=True)
+
+
+def _contenders(
+    stack: contextlib.ExitStack, task: str, directory: str, config: CompareConfig
+) -> tuple[list[Contender], dict[str, str]]:
+    """The systems that run here, and why the others do not."""
+    contenders, left_out = [], {}
+    for system in config.systems:
+        arguments = [system, task, directory, str(config.batch_size), str(config.threads)]
+        contender = Contender(system, "benchmarks.input_pipeline_peers", arguments)
+        stack.callback(contender.close)
+        problem = contender.ready()
+        if not problem:
+            contenders.append(contender)
+        elif system == OURS:
+            raise UserError(f"{directory}: {problem}")
+        else:
+            left_out[system] = problem
+    return contenders, left_out
+
+
+if __name__ == "__main__":
+    run(main, configs=[CompareConfig])

@@ -1,0 +1,64 @@
+"""Rebuilds the bad shards of a finished data set, and nothing else, from its source."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from etils import epath
+
+from base.commandline import UserError
+from data_prep import schema
+from data_prep.config import SourceConfig
+from data_prep.job import build, engines
+from data_prep.job.verification import Fault
+from data_prep.source import sample
+
+
+def repair(
+    where: SourceConfig,
+    directory: epath.Path,
+    faults: Sequence[Fault],
+    workers: int,
+    say: Callable[[str], None],
+) -> None:
+    """Rebuilds what is at fault, from the source that the data set was made from.
+
+    A rebuilt shard has the bytes that the manifest says. Where it has not, because the image
+    libraries are of other versions, the manifest gets its new hash, and a line says so.
+
+    Args:
+        where: the source.
+        directory: of the data set; the embedded sample lies three directories up.
+        faults: of its files.
+        workers: threads.
+        say: prints a line.
+
+    Raises:
+        UserError: the source is another one, or the statistics are at fault.
+    """
+    manifest = schema.Manifest.load(directory)
+    bad = {fault.file for fault in faults}
+    if schema.STATISTICS_FILE in bad:
+        raise UserError(
+            f"{directory / schema.STATISTICS_FILE} is at fault, which takes every image to mend: "
+            f"delete {directory} and build it again"
+        )
+    source = sample.open_or_generate(where.source, where.layout, str(directory.parents[2]), say)
+    what = build.plan_again(manifest, directory, source)
+    tasks = [task for task in what.tasks if what.job.file_name(task) in bad]
+    what.job.work.mkdir(exist_ok=True)
+    shards = {split: list(found) for split, found in manifest.shards.items()}
+    for task, part in zip(tasks, engines.run_local(what.job, tasks, workers), strict=True):
+        say(f"rebuilt {part.shard.file}")
+        recorded = shards[task.split][task.index]
+        if part.shard != recorded:
+            say(f"{part.shard.file} has other bytes than before: its SHA-256 is renewed")
+            shards[task.split][task.index] = part.shard
+    for path in directory.glob("*.tfrecord-*"):
+        if path.name in bad and path.name not in {what.job.file_name(task) for task in tasks}:
+            path.unlink()
+            say(f"deleted {path.name}, which is none of this data set's")
+    renewed = dataclasses.replace(
+        manifest, shards={split: tuple(found) for split, found in shards.items()}
+    )
+    build.write_manifest(renewed, directory, what.job.work)
+    what.job.work.rmtree()

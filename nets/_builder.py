@@ -1,0 +1,350 @@
+"""The vocabulary in which the nets' bodies are written.
+
+A ``Builder`` holds what a paper states once for all layers (initialisers, the constants of batch
+normalisation); each method adds one layer under the given name. Sizes are explicit as in the
+papers' reference code: padding is a number of pixels on each side, not TensorFlow's SAME.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from . import _layers, _linear_layers, _padding
+from ._padding import Pad
+from ._registry import Net, ResponseNorm
+
+# Keras's name of an initialiser, or its config: data, from which every layer makes its own (an
+# initialiser object that layers shared would give them all the same values).
+Initializer = str | dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Builder:
+    """Adds layers to a functional model; every method takes and returns Keras tensors, NHWC.
+
+    Attributes:
+        net: the entry that is being built; its ``batch_norm`` holds the constants.
+        kernel_initializer: of convolutions and fully connected layers, unless a call overrides it.
+        bias_initializer: the constant that biases start at, likewise.
+        synchronized: whether batch statistics are computed over all replicas.
+        windows: None, or, for the fully convolutional form, the (height, width) of the feature maps
+            that each fully connected layer of this name flattens; others see single positions.
+    """
+
+    net: Net
+    kernel_initializer: Initializer = "glorot_uniform"
+    bias_initializer: float = 0.0
+    synchronized: bool = False
+    windows: Mapping[str, tuple[int, int]] | None = None
+
+    def using(self, **changes: Any) -> Builder:
+        """Returns a Builder with other initialisers."""
+        return dataclasses.replace(self, **changes)
+
+    @staticmethod
+    def normal(stddev: float) -> Initializer:
+        """N(0, stddev^2)."""
+        return {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": stddev}}
+
+    @staticmethod
+    def truncated_normal(stddev: float) -> Initializer:
+        """N(0, stddev^2) without what lies beyond two stddev (TF-slim's default)."""
+        return {"class_name": "TruncatedNormal", "config": {"mean": 0.0, "stddev": stddev}}
+
+    @staticmethod
+    def variance_scaling(scale: float, mode: str, distribution: str) -> Initializer:
+        """Variance scale/fan.
+
+        (1, 'fan_in', 'uniform') is Caffe's xavier; (2, 'fan_in', 'untruncated_normal') its msra,
+        after He et al., where fb.resnet.torch takes 'fan_out'.
+        """
+        config = {"scale": scale, "mode": mode, "distribution": distribution}
+        return {"class_name": "VarianceScaling", "config": config}
+
+    @staticmethod
+    def torch_default() -> Initializer:
+        """Uniform within 1/sqrt(fan_in), which torch gives to every layer."""
+        return Builder.variance_scaling(1 / 3, "fan_in", "uniform")
+
+    # Convolutions
+
+    def conv(
+        self,
+        x: Any,
+        filters: int,
+        size: int | tuple[int, int],
+        strides: int = 1,
+        *,
+        name: str,
+        pad: Pad = 0,
+        groups: int = 1,
+        activation: str | None = None,
+        use_bias: bool = True,
+        kernel_initializer: Initializer | None = None,
+        bias_initializer: float | None = None,
+    ) -> Any:
+        """A convolution [batch, h, w, c] -> [batch, h', w', filters]."""
+        x, padding = self._padded(x, size, strides, pad, name)
+        layer = _linear_layers.Conv2D if groups == 1 else _linear_layers.GroupedConv2D
+        return layer(
+            filters,
+            size,
+            strides,
+            padding=padding,
+            data_format="channels_last",
+            groups=groups,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer or self.kernel_initializer,
+            bias_initializer=self._constant(bias_initializer),
+            name=name,
+        )(x)
+
+    def conv_relu(
+        self, x: Any, filters: int, size: int | tuple[int, int], strides: int = 1, **kwargs: Any
+    ) -> Any:
+        """A convolution with ReLU, under one name."""
+        return self.conv(x, filters, size, strides, activation="relu", **kwargs)
+
+    def conv_bn(
+        self,
+        x: Any,
+        filters: int,
+        size: int | tuple[int, int],
+        strides: int = 1,
+        *,
+        name: str,
+        zero_gamma: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """A convolution without bias ``name``, then batch normalisation ``name``_bn."""
+        x = self.conv(x, filters, size, strides, name=name, use_bias=False, **kwargs)
+        return self.batch_norm(x, name=f"{name}_bn", zero_gamma=zero_gamma)
+
+    def conv_bn_relu(
+        self,
+        x: Any,
+        filters: int,
+        size: int | tuple[int, int],
+        strides: int = 1,
+        *,
+        name: str,
+        **kwargs: Any,
+    ) -> Any:
+        """``conv_bn``, then ReLU ``name``_relu."""
+        x = self.conv_bn(x, filters, size, strides, name=name, **kwargs)
+        return self.relu(x, name=f"{name}_relu")
+
+    def space_to_depth_stem(self, x: Any, filters: int, *, name: str) -> Any:
+        """ResNet's first convolution (7x7, stride 2, padded by 3, no bias) over 2x2 blocks."""
+        if x.shape[1] is None:
+            raise ValueError(
+                f"{self.net.name}: a space-to-depth stem takes images of one size only"
+            )
+        if x.shape[1] % 2 or x.shape[2] % 2:
+            raise ValueError(
+                f"{self.net.name}: a space-to-depth stem takes even image sizes, "
+                f"not {x.shape[1]}x{x.shape[2]}"
+            )
+        return _linear_layers.SpaceToDepthConv2D(
+            filters,
+            7,
+            2,
+            data_format="channels_last",
+            use_bias=False,
+            kernel_initializer=self.kernel_initializer,
+            name=name,
+        )(x)
+
+    def depthwise_conv(
+        self, x: Any, size: int, strides: int = 1, *, name: str, pad: Pad = 0
+    ) -> Any:
+        """A convolution without bias of each feature map by itself."""
+        x, padding = self._padded(x, size, strides, pad, name)
+        return keras.layers.DepthwiseConv2D(
+            size,
+            strides,
+            padding=padding,
+            data_format="channels_last",
+            use_bias=False,
+            depthwise_initializer=self.kernel_initializer,
+            name=name,
+        )(x)
+
+    # Pooling
+
+    def max_pool(self, x: Any, size: int, strides: int, *, name: str, pad: Pad = 0) -> Any:
+        """Maximum pooling of what follows a ReLU, so that it doesn't matter what is padded."""
+        x, padding = self._padded(x, size, strides, pad, name)
+        return keras.layers.MaxPooling2D(
+            size, strides, padding=padding, data_format="channels_last", name=name
+        )(x)
+
+    def avg_pool(
+        self,
+        x: Any,
+        size: int,
+        strides: int,
+        *,
+        name: str,
+        same: bool = False,
+        count_zeros: bool = False,
+    ) -> Any:
+        """Average pooling; ``same`` keeps the sides, and pads for it.
+
+        What is padded counts in the means only with ``count_zeros`` (torch does, TensorFlow not).
+        """
+        if same and count_zeros:
+            x, same = self.zero_pad(x, size // 2, name=f"{name}_pad"), False
+        x, padding = self._padded(x, size, strides, "same" if same else 0, name)
+        return keras.layers.AveragePooling2D(
+            size, strides, padding=padding, data_format="channels_last", name=name
+        )(x)
+
+    def zero_pad(self, x: Any, pixels: int, *, name: str) -> Any:
+        """Zeros around the feature maps."""
+        return keras.layers.ZeroPadding2D(pixels, data_format="channels_last", name=name)(x)
+
+    def blur_pool(self, x: Any, *, name: str) -> Any:
+        """A binomial blur before a strided layer; the size stays."""
+        return _layers.BlurPool(name=name)(x)
+
+    def global_avg_pool(self, x: Any, *, name: str, keepdims: bool = False) -> Any:
+        """The mean over all positions, [batch, c], or [batch, 1, 1, c] with ``keepdims``."""
+        return keras.layers.GlobalAveragePooling2D(
+            data_format="channels_last", keepdims=keepdims, name=name
+        )(x)
+
+    # Everything else
+
+    def fc(
+        self,
+        x: Any,
+        units: int,
+        *,
+        name: str,
+        activation: str | None = None,
+        kernel_initializer: Initializer | None = None,
+        bias_initializer: float | None = None,
+    ) -> Any:
+        """A fully connected layer -> [batch, units]; feature maps are flattened row by row.
+
+        In the fully convolutional form, where it has feature maps before it, it is a convolution ->
+        [batch, h, w, units].
+        """
+        if len(x.shape) > 2 and self.windows is not None:
+            return self.conv(
+                x,
+                units,
+                self.windows.get(name, (1, 1)),
+                activation=activation,
+                kernel_initializer=kernel_initializer,
+                bias_initializer=bias_initializer,
+                name=name,
+            )
+        if len(x.shape) > 2:
+            x = keras.layers.Flatten(data_format="channels_last", name=f"{name}_flatten")(x)
+        return _linear_layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=kernel_initializer or self.kernel_initializer,
+            bias_initializer=self._constant(bias_initializer),
+            name=name,
+        )(x)
+
+    def fc_relu(self, x: Any, units: int, **kwargs: Any) -> Any:
+        """A fully connected layer with ReLU, under one name."""
+        return self.fc(x, units, activation="relu", **kwargs)
+
+    def batch_norm(self, x: Any, *, name: str, zero_gamma: bool = False) -> Any:
+        """Batch normalisation with the constants of the net's entry."""
+        constants = self.net.batch_norm
+        if constants is None:
+            raise TypeError(f"{self.net.name}: the entry lacks the constants of {name}")
+        return _layers.BatchNormalization(
+            synchronized=self.synchronized,
+            momentum=constants.momentum,
+            epsilon=constants.epsilon,
+            scale=constants.scale,
+            gamma_initializer="zeros" if zero_gamma else "ones",
+            name=name,
+        )(x)
+
+    def relu(self, x: Any, *, name: str, maximum: float | None = None) -> Any:
+        """max(x, 0), cut at ``maximum`` where given."""
+        return keras.layers.ReLU(maximum, name=name)(x)
+
+    def lrn(self, x: Any, constants: ResponseNorm, *, name: str) -> Any:
+        """Local response normalisation across channels."""
+        c = constants
+        return _layers.LocalResponseNormalization(c.size, c.alpha, c.beta, c.k, name=name)(x)
+
+    def dropout(self, x: Any, rate: float, *, name: str) -> Any:
+        """Drops values with probability ``rate`` in training."""
+        return _layers.Dropout(rate, name=name)(x)
+
+    def stochastic_depth(self, x: Any, rate: float, *, name: str) -> Any:
+        """Drops all of an example's feature maps with probability ``rate`` in training."""
+        return _layers.StochasticDepth(rate, name=name)(x)
+
+    def squeeze_excite(self, x: Any, ratio: int, *, name: str) -> Any:
+        """Scales each feature map by a gate in (0, 1) computed from all maps' means.
+
+        Hu et al. 2018 (arXiv:1709.01507), section 3; 1x1 convolutions with biases, as in the
+        authors' Caffe models.
+        """
+        channels = x.shape[-1]
+        gate = self.global_avg_pool(x, keepdims=True, name=f"{name}_squeeze")
+        gate = self.conv_relu(gate, channels // ratio, 1, name=f"{name}_down")
+        gate = self.conv(gate, channels, 1, activation="sigmoid", name=f"{name}_up")
+        return keras.layers.Multiply(name=name)([x, gate])
+
+    def pad_channels(self, x: Any, channels: int, *, name: str) -> Any:
+        """Appends feature maps of zeros until there are ``channels``."""
+        return _layers.PadChannels(channels, name=name)(x)
+
+    def concat(self, tensors: Sequence[Any], *, name: str) -> Any:
+        """Joins feature maps along the channels."""
+        return keras.layers.Concatenate(axis=-1, name=name)(tensors)
+
+    def add(self, tensors: Sequence[Any], *, name: str) -> Any:
+        """The sum of feature maps."""
+        return keras.layers.Add(name=name)(tensors)
+
+    def _constant(self, bias: float | None) -> Initializer:
+        value = self.bias_initializer if bias is None else bias
+        return {"class_name": "Constant", "config": {"value": value}}
+
+    def _padded(
+        self, x: Any, size: int | tuple[int, int], strides: int, pad: Pad, name: str
+    ) -> tuple[Any, str]:
+        """Pads with zeros; returns the result and the ``padding`` for the layer on top of it.
+
+        Where the padding happens to be SAME's, the layer does it itself and nothing is copied.
+        """
+        if pad == "same":
+            return x, "same"
+        windows = (size, size) if isinstance(size, int) else size
+        amounts, same = [], []
+        for side, window in zip(x.shape[1:3], windows, strict=True):
+            before, after = _padding.amounts(side, window, strides, pad)
+            if side is not None and side + before + after < window:
+                raise ValueError(
+                    f"{self.net.name}: the image is too small: {name} has a {window}-pixel window, "
+                    f"and {side} pixels are left of the input there; give a larger image_size "
+                    f"(the net's own is {self.net.image_size})"
+                )
+            amounts.append((before, after))
+            same.append(_padding.same_amounts(side, window, strides))
+        if amounts == [(0, 0), (0, 0)]:
+            return x, "valid"
+        if amounts == same:
+            return x, "same"
+        padded = keras.layers.ZeroPadding2D(
+            tuple(amounts), data_format="channels_last", name=f"{name}_pad"
+        )
+        return padded(x), "valid"

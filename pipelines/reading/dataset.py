@@ -1,0 +1,295 @@
+"""Opens a data set: what is in it, whether it can be used, and its serialized records.
+
+Ours (with a `manifest.json`) and any other directory that TensorFlow Datasets has written, with an
+image and a label in each record, are read alike; ours can be checked more.
+"""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from etils import epath
+
+from base.commandline import UserError
+from data_prep import schema
+from pipelines import chain as chains
+from pipelines.config import IN_MEMORY, NO_CACHE, SYNTHETIC, PipelineConfig
+from pipelines.functions.decoders import AnyDecoder, Decoder, JpegDecoder, RawDecoder
+from pipelines.reading import dataset_options, tfds_directory
+from pipelines.reading.shard_files import (
+    ShardFile,
+    copied_to,
+    counts_of_labels,
+    read,
+    refuse_unreadable,
+    with_labels,
+)
+
+REBUILD = "run data_prep/verify_tfrecords.py --repair, or build the data set again"
+
+# As many training images as ILSVRC 2012 has; few to evaluate, because there is nothing to learn.
+SYNTHETIC_RECORDS = schema.ILSVRC2012_IMAGES | {schema.VALIDATION: 1_000}
+# Of levels that are uniform over 0..255, so that every flag file runs on synthetic data.
+_VARIANCE = (256**2 - 1) / 12
+SYNTHETIC_STATISTICS = schema.Statistics(
+    channel_mean=np.full(3, 127.5),
+    channel_std=np.full(3, _VARIANCE**0.5),
+    eigenvalues=np.full(3, _VARIANCE),
+    eigenvectors=np.eye(3),
+    mean_image=np.broadcast_to(127.5, (512, 512, 3)),  # wider than any net's images
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One opened data set.
+
+    Attributes:
+        directory: where it is; None for synthetic data.
+        wnids: the classes in label order (names, where the data set has no WNIDs).
+        words: each class's words, likewise.
+        shards: the files of each split, in order.
+        decoder: how its images are decoded.
+        has_sizes: whether records hold the image's height and width.
+        statistics: of its training pixels, or None.
+        manifest: how it was made, or None.
+        kept_labels: the stored labels that become 0..N-1, or None if all are as they are stored.
+        in_memory: whether records are kept in memory.
+    """
+
+    directory: epath.Path | None
+    wnids: tuple[str, ...]
+    words: tuple[str, ...]
+    shards: Mapping[str, tuple[ShardFile, ...]]
+    decoder: Decoder
+    has_sizes: bool
+    statistics: schema.Statistics | None = None
+    manifest: schema.Manifest | None = None
+    kept_labels: tuple[int, ...] | None = None
+    in_memory: bool = False
+
+    @property
+    def num_classes(self) -> int:
+        """How many labels there are."""
+        return len(self.wnids)
+
+    @property
+    def label_order(self) -> str:
+        """The hash of the classes in label order."""
+        return schema.label_order_hash(self.wnids)
+
+    def split(self, name: str) -> tuple[ShardFile, ...]:
+        """The shards of a split. Raises UserError where there is no such split."""
+        if name not in self.shards:
+            known = ", ".join(sorted(self.shards)) or "none"
+            raise UserError(f"{self.directory} has no split {name!r} (it has: {known})")
+        return self.shards[name]
+
+    def num_records(self, split: str) -> int:
+        """How many images the split has."""
+        return sum(shard.records for shard in self.split(split))
+
+    def record_bytes(self, split: str) -> float:
+        """The mean size of the split's records, in bytes."""
+        shards = self.split(split)
+        total = sum(shard.bytes or epath.Path(shard.path).stat().length for shard in shards)
+        return total / sum(shard.stored_records for shard in shards)
+
+    def shard_opener(self, split: str) -> Callable[[tf.Tensor], tf.data.Dataset]:
+        """A function from a shard's number, int64 [], to its serialized records, string []."""
+        shards = self.split(split)
+        paths = tf.constant([shard.path for shard in shards])
+
+        def open_file(shard: tf.Tensor) -> tf.data.Dataset:
+            records = read(tf.gather(paths, shard))
+            return records if self.kept_labels is None else with_labels(records, self.kept_labels)
+
+        if not self.in_memory:
+            return open_file
+        everything = tf.data.Dataset.range(len(shards)).flat_map(open_file)
+        everything = everything.with_options(dataset_options.unattended())
+        kept = tf.constant(list(everything.as_numpy_iterator()))
+        counts = np.array([shard.records for shard in shards])
+        stops = tf.constant(np.cumsum(counts))
+        starts = tf.constant(np.cumsum(counts) - counts)
+
+        def open_kept(shard: tf.Tensor) -> tf.data.Dataset:
+            numbers = tf.data.Dataset.range(tf.gather(starts, shard), tf.gather(stops, shard))
+            return numbers.map(lambda number: tf.gather(kept, number))
+
+        return open_kept
+
+    def given(self) -> dict[str, object]:
+        """What map functions may ask for."""
+        return {
+            "decoder": self.decoder,
+            "statistics": self.statistics,
+            "num_classes": self.num_classes,
+        }
+
+    def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Parses records, string [k]: `image` string, `label`, `height`, `width` int32, all [k]."""
+        number = tf.io.FixedLenFeature([], tf.int64)
+        features = {schema.IMAGE: tf.io.FixedLenFeature([], tf.string), schema.LABEL: number}
+        if self.has_sizes:
+            features |= {schema.HEIGHT: number, schema.WIDTH: number}
+        parsed = tf.io.parse_example(serialized, features)
+        if self.has_sizes:
+            height, width = parsed[schema.HEIGHT], parsed[schema.WIDTH]
+        else:
+            height, width = self.decoder.shapes(parsed[schema.IMAGE])
+        label = parsed[schema.LABEL]
+        if self.kept_labels is not None:
+            label = tf.searchsorted(tf.constant(self.kept_labels, tf.int64), label)
+        return {
+            "image": parsed[schema.IMAGE],
+            "label": tf.cast(label, tf.int32),
+            "height": tf.cast(height, tf.int32),
+            "width": tf.cast(width, tf.int32),
+        }
+
+
+def open_dataset(config: PipelineConfig) -> Source:
+    """Opens and checks what the flags name.
+
+    Raises:
+        UserError: no data set, shards missing, empty or of another size than when they were built,
+            another geometry than the flags ask for or too small for their crops, unknown classes.
+    """
+    if config.data == SYNTHETIC:
+        names = tuple(f"synthetic{label:05d}" for label in range(config.synthetic_classes))
+        shards = {
+            split: (ShardFile("", count, 0, count),) for split, count in SYNTHETIC_RECORDS.items()
+        }
+        return Source(
+            None,
+            names,
+            names,
+            shards,
+            JpegDecoder(),
+            has_sizes=True,
+            statistics=SYNTHETIC_STATISTICS,
+        )
+    directory = schema.find_dataset(config.data_dir)
+    if (directory / schema.MANIFEST_FILE).is_file():
+        source = _open_ours(directory, config)
+    else:
+        source = _open_foreign(directory, config)
+    _refuse_geometry(source, config)
+    if config.classes:
+        source = _with_classes(source, config.classes)
+    if config.cache == IN_MEMORY:
+        source = dataclasses.replace(source, in_memory=True)
+    elif config.cache != NO_CACHE:
+        # Under a name of its own: two data sets may have shards of the same names.
+        identity = source.manifest.to_json() if source.manifest else str(directory)
+        place = os.path.join(config.cache, hashlib.sha256(identity.encode()).hexdigest()[:12])
+        copies = {split: copied_to(shards, place) for split, shards in source.shards.items()}
+        source = dataclasses.replace(source, shards=copies)
+    return source
+
+
+def _open_ours(directory: epath.Path, config: PipelineConfig) -> Source:
+    manifest = schema.Manifest.load(directory)
+    if schema.label_order_hash(manifest.wnids) != manifest.label_order:
+        raise UserError(
+            f"{directory / schema.MANIFEST_FILE}: label_order is not the hash of its wnids, so the "
+            "labels cannot be trusted: build the data set again"
+        )
+    shards = {
+        split: tuple(
+            ShardFile(os.fspath(directory / shard.file), shard.records, shard.bytes, shard.records)
+            for shard in listed
+        )
+        for split, listed in manifest.shards.items()
+    }
+    for listed in shards.values():
+        refuse_unreadable(listed, REBUILD)
+    raw = manifest.settings.encoding == "raw"
+    return Source(
+        directory,
+        manifest.wnids,
+        manifest.words,
+        shards,
+        RawDecoder() if raw else JpegDecoder(config.decoding),
+        has_sizes=True,
+        statistics=schema.Statistics.load(directory),
+        manifest=manifest,
+    )
+
+
+def _open_foreign(directory: epath.Path, config: PipelineConfig) -> Source:
+    found = tfds_directory.read_metadata(directory)
+    for listed in found.shards.values():
+        refuse_unreadable(listed, "prepare it again with TensorFlow Datasets")
+    jpeg = JpegDecoder(config.decoding)
+    return Source(
+        directory,
+        found.names,
+        found.names,
+        found.shards,
+        jpeg if found.encoding == "jpeg" else AnyDecoder(jpeg),
+        has_sizes=False,
+    )
+
+
+def _refuse_geometry(source: Source, config: PipelineConfig) -> None:
+    """Refuses images other than the flags ask for, and smaller than their crops need."""
+    settings = source.manifest.settings if source.manifest else None
+    found = settings.config_name() if settings else "images of any size, not made by this workspace"
+    wanted = [config.geometry] if config.geometry else []
+    wanted += [f"size {config.size}"] if config.size else []
+    matches = settings is not None and (
+        config.geometry in ("", settings.geometry) and config.size in (0, settings.size)
+    )
+    if wanted and not matches:
+        raise UserError(
+            f"{source.directory} holds {found}, the flags ask for {' '.join(wanted)}: name another "
+            "--data_dir, or build one with build_tfrecords.py --geometry --size"
+        )
+    epochs = [epoch for epoch, _ in config.sizes_by_epoch()] or [0]
+    chains_of_flags = [("train_map", config.train_map_at(epoch)) for epoch in epochs]
+    for flag, chain in [*chains_of_flags, ("eval_map", config.eval_map)]:
+        side = chains.host_chain(chain, flag, **source.given()).min_side
+        # The other geometries promise no shorter side; the crop itself refuses there.
+        fixed = settings is not None and settings.geometry in ("short_side", "square_crop", "warp")
+        if settings is not None and fixed and settings.size < side:
+            raise UserError(
+                f"{source.directory} holds {found}, --{flag} crops {side} pixels: crop less, or "
+                f"build a data set with --size={side} or more"
+            )
+
+
+def _with_classes(source: Source, classes: Sequence[str]) -> Source:
+    """The source with some of its classes only, labelled 0..N-1 in the same order."""
+    if len(classes) == 1 and classes[0].isdigit():
+        count = int(classes[0])
+        if not 1 <= count <= source.num_classes:
+            raise UserError(
+                f"--classes={count}: {source.directory} has {source.num_classes} classes"
+            )
+        kept = list(range(count))
+    else:
+        unknown = [wnid for wnid in classes if wnid not in source.wnids]
+        if unknown:
+            raise UserError(f"--classes: {source.directory} has no class {', '.join(unknown)}")
+        kept = sorted({source.wnids.index(wnid) for wnid in classes})
+    shards = {
+        split: tuple(
+            dataclasses.replace(shard, records=int(np.sum(counts[kept])))
+            for shard, counts in zip(
+                listed, counts_of_labels(listed, source.num_classes), strict=True
+            )
+        )
+        for split, listed in source.shards.items()
+    }
+    return dataclasses.replace(
+        source,
+        wnids=tuple(source.wnids[label] for label in kept),
+        words=tuple(source.words[label] for label in kept),
+        shards=shards,
+        kept_labels=tuple(kept),
+    )

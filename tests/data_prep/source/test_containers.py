@@ -1,0 +1,139 @@
+"""Positions in directories, tars and zips; the bytes there."""
+
+import pathlib
+import struct
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+from base.commandline import UserError
+from data_prep.source import containers, sample
+
+FILES = {
+    "a.jpg": b"first",
+    "deep/er/b.jpg": bytes(range(256)) * 300,
+    "c" * 150 + ".jpg": b"a name too long for a plain tar header",
+    "empty.jpg": b"",
+    "noise.jpg": np.random.default_rng(0).bytes(100_000),
+}
+
+
+def contents(path: pathlib.Path) -> dict[str, bytes]:
+    return {entry.name: containers.read(entry) for entry in containers.entries(path)}
+
+
+def directory(root: pathlib.Path) -> pathlib.Path:
+    for name, data in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def zipped(path: pathlib.Path, method: int) -> pathlib.Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in FILES.items():
+            archive.writestr(name, data)
+        archive.mkdir("nothing")
+        archive.comment = b"a comment at the end"
+    return path
+
+
+def test_a_directory(tmp_path):
+    assert contents(directory(tmp_path)) == FILES
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_tar_of_either_form_of_long_names(form, tmp_path):
+    path = tmp_path / "files.tar"
+    with tarfile.open(path, "w", format=form) as archive:
+        archive.add(directory(tmp_path / "files"), ".")
+    assert {name.removeprefix("./"): data for name, data in contents(path).items()} == FILES
+
+
+def test_a_tar_within_a_tar(tmp_path):
+    outer = tmp_path / "outer.tar"
+    inner = sample.tar_bytes(FILES)
+    outer.write_bytes(sample.tar_bytes({"x.tar": sample.tar_bytes({"x": b"x"}), "y.tar": inner}))
+    place = list(containers.tar_entries(outer))[1]
+    found = containers.tar_entries(outer, place.offset, place.size)
+    assert {entry.name: containers.read(entry) for entry in found} == FILES
+
+
+def test_a_tar_without_its_end_marker_does_not_run_into_the_next(tmp_path):
+    outer = tmp_path / "outer.tar"
+    short = sample.tar_bytes({"x": b"x" * 512})[:1024]  # header and content, no zero blocks
+    outer.write_bytes(sample.tar_bytes({"x.tar": short, "y.tar": short}))
+    for place in containers.tar_entries(outer):
+        names = [entry.name for entry in containers.tar_entries(outer, place.offset, place.size)]
+        assert names == ["x"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_zip(method, tmp_path):
+    path = zipped(tmp_path / "files.zip", method)
+    assert contents(path) == FILES
+    assert {entry.name: entry.size for entry in containers.entries(path)} == {
+        name: len(data) for name, data in FILES.items()
+    }
+
+
+def test_a_zip_whose_offsets_are_beyond_four_gigabytes(tmp_path):
+    path = tmp_path / "huge.zip"
+    with open(path, "wb") as file:
+        file.truncate(5 * 10**9)  # a hole: it takes no room
+        file.seek(0, 2)
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("b.jpg", b"content")
+    with open(path, "r+b") as file:
+        file.write(b"PK\x03\x04")  # as it would begin
+    assert contents(path) == {"b.jpg": b"content"}
+
+
+def test_an_unknown_packing_is_said_when_listing(tmp_path):
+    path = zipped(tmp_path / "files.zip", zipfile.ZIP_BZIP2)
+    with pytest.raises(UserError, match="only deflate is known"):
+        contents(path)
+
+
+def cut(path: pathlib.Path, size: int) -> pathlib.Path:
+    path.write_bytes(path.read_bytes()[:size])
+    return path
+
+
+@pytest.mark.parametrize("size", [100_000, 500, 20])
+def test_a_truncated_archive_is_said_when_listing(size, tmp_path):
+    tar = tmp_path / "files.tar"
+    tar.write_bytes(sample.tar_bytes(FILES))
+    for path in (cut(tar, size), cut(zipped(tmp_path / "f.zip", zipfile.ZIP_DEFLATED), size)):
+        with pytest.raises(UserError, match=r"truncated|no tar") as caught:
+            contents(path)
+        assert path.name in str(caught.value)
+
+
+def test_an_inner_tar_that_claims_more_than_there_is(tmp_path):
+    outer = tmp_path / "outer.tar"
+    outer.write_bytes(sample.tar_bytes({"x.tar": sample.tar_bytes(FILES)}))
+    with pytest.raises(UserError, match="truncated"):
+        list(containers.tar_entries(outer, 512, 10**9))
+
+
+def test_a_damaged_directory_of_a_zip_is_said(tmp_path):
+    path = zipped(tmp_path / "files.zip", zipfile.ZIP_DEFLATED)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\x05\x06")
+    data[at + 16 : at + 20] = struct.pack("<I", 7)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"directory of .* is damaged"):
+        contents(path)
+
+
+def test_a_changed_archive_is_said_when_reading(tmp_path):
+    path = zipped(tmp_path / "files.zip", zipfile.ZIP_DEFLATED)
+    entries = {entry.name: entry for entry in containers.entries(path)}
+    path.write_bytes(b"\0" * 1000)
+    with pytest.raises(UserError, match="zip header"):
+        containers.read(entries["a.jpg"])
+    with pytest.raises(UserError, match=r"truncated|cannot read"):
+        containers.read(entries["noise.jpg"])

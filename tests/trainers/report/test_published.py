@@ -1,0 +1,108 @@
+"""Ours beside the published figure, and every way in which they were not measured alike."""
+
+import pytest
+
+import nets
+from tests.making.run_folders import make_run
+from trainers.report import published
+from trainers.run_folder.records import read_record
+
+ILSVRC = {
+    "num_classes": 1000,
+    "generated": False,
+    "records": {"train": 1_281_167, "validation": 50_000},
+    "image_size": {"train": [224, 224], "eval": [224, 224]},
+}
+
+
+def evaluate(run, protocol, **values):
+    found = {"protocol": protocol, "split": "validation", "images": 20, "top1": 0.5, "top5": 0.8}
+    run.write_json(f"evaluation_{protocol}_validation.json", found | values)
+
+
+def test_a_run_by_the_papers_protocol_differs_in_nothing(tmp_path):
+    run = make_run(tmp_path, net="alexnet", top1s=[0.5] * 90, data=ILSVRC)
+    evaluate(run, "ten_crop", top1=0.6, top5=0.82)
+    first, second = published.gates(read_record(run.directory))
+    assert first.published == nets.entry("alexnet").errors[0]
+    assert (first.top1, first.top5) == (pytest.approx(40), pytest.approx(18))
+    assert first.protocol == "10 crops"
+    assert first.differences == ()
+    assert "theirs top-1 40.7 %" in str(first)
+    assert [str(difference) for difference in second.differences] == ["nets: 1 here, 5 there"]
+
+
+def test_every_departure_is_named(tmp_path):
+    run = make_run(tmp_path, net="alexnet", top1s=[0.3], data={"image_size": {"eval": [64, 64]}})
+    gate = published.gates(read_record(run.directory))[0]
+    said = [str(difference) for difference in gate.differences]
+    assert "crops: center crop here, 10 crops there" in said
+    assert "epochs: 1 here, 90 by flags/alexnet.cfg there" in said
+    assert "data: 5 classes here, 1,000 there" in said
+    assert "data: 100 train images here, 1,281,167 there" in said
+    assert "data: 20 validation images here, 50,000 there" in said
+    assert "data: generated images here, photographs there" in said
+    assert "size: 64 pixels here, 224 pixels there" in said
+    assert gate.kinds[:4] == ["crops", "epochs", "data", "size"]
+
+
+def test_options_of_the_net_are_a_departure(tmp_path):
+    run = make_run(tmp_path, net="resnet18(width=32)", data=ILSVRC)
+    gate = published.gates(read_record(run.directory))[0]
+    assert "options: resnet18(width=32) here, resnet18 there" in map(str, gate.differences)
+
+
+def test_scales_and_ensembles_are_compared_with_what_was_averaged_alike(tmp_path):
+    run = make_run(tmp_path, net="vgg16", data=ILSVRC)
+    evaluate(run, "dense", top1=0.72)
+    evaluate(run, "dense_multi_scale", top1=0.74, scales=[256, 384, 512])
+    one_scale, three_scales, _ = published.gates(read_record(run.directory))
+    assert one_scale.top1 == pytest.approx(28)
+    assert three_scales.top1 == pytest.approx(26)
+    assert "scales" not in one_scale.kinds + three_scales.kinds
+
+
+def test_a_result_on_the_training_images_is_not_compared(tmp_path):
+    run = make_run(tmp_path, net="alexnet", data=ILSVRC)
+    evaluate(run, "ten_crop", top1=0.99, split="train")
+    assert published.gates(read_record(run.directory))[0].protocol == "center crop"
+
+
+def test_without_a_figure_or_without_a_result_there_is_no_gate(tmp_path):
+    assert published.gates(read_record(make_run(tmp_path, "a/1").directory)) == []
+    early = make_run(tmp_path, "b/1", net="alexnet", top1s=(), finished=False)
+    assert published.gates(read_record(early.directory)) == []
+    gone = make_run(tmp_path, "c/1", net="alexnet")
+    text = (gone.directory / "flags.cfg").read_text().replace("--net=alexnet", "--net=gone")
+    (gone.directory / "flags.cfg").write_text(text)
+    assert published.published_errors(read_record(gone.directory)) == ()
+
+
+@pytest.mark.parametrize("name", nets.names())
+def test_the_protocol_of_every_published_figure_is_understood(name):
+    for error in nets.entry(name).errors:
+        facets = published.facets(error.protocol)
+        assert facets["crops"] != error.protocol or error.protocol in ("center crop", "10 crops")
+        assert facets["nets"].isdecimal()
+        assert facets["scales"].isdecimal()
+
+
+def test_an_ensemble_is_beside_the_papers_ensemble(tmp_path):
+    run = make_run(tmp_path, net="alexnet", data=ILSVRC)
+    found = {"protocol": "ten_crop", "split": "validation", "images": 20, "top1": 0.6, "top5": 0.8}
+    run.write_json("ensemble_ten_crop_validation.json", found | {"ensemble": ["a"] * 5})
+    _, five = published.gates(read_record(run.directory))
+    assert "nets" not in five.kinds
+    assert five.protocol == "10 crops, 5 nets"
+
+
+def test_imported_weights_are_compared_by_their_evaluation(tmp_path):
+    run = make_run(tmp_path, net="squeezenet1_0", top1s=(), data=ILSVRC)
+    run.write_json("result.json", {"step": 0, "imported": {"file": "squeezenet1_0.npz"}})
+    evaluate(run, "center_crop", top1=0.57)
+    gate = published.gates(read_record(run.directory))[0]
+    assert gate.top1 == pytest.approx(43)
+    assert "weights: imported from squeezenet1_0.npz here, trained there" in map(
+        str, gate.differences
+    )
+    assert "epochs" not in gate.kinds

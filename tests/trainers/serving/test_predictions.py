@@ -1,0 +1,177 @@
+"""Predictions on files: the logits of the evaluation, any format, and what cannot be read."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from base.commandline import UserError
+from data_prep import schema
+from data_prep.image import conversion
+from tests.conftest import assert_one_line_error, run_command
+from tests.making.datasets import jpeg, sample_photographs, smooth_image
+from tests.making.trained_runs import CLASSES, classifier, random_run, softmax, stored_dataset
+from trainers.run_config import EvaluateConfig, PredictConfig
+from trainers.scoring import evaluation
+from trainers.serving import pictures, predictions
+from trainers.training.replicas import make_strategy
+
+SIZE, CROP, IMAGES = 96, 64, 6
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def photographs(sample_dir):
+    return sample_photographs(sample_dir, IMAGES)
+
+
+@pytest.fixture(scope="module")
+def run(photographs, tmp_path_factory):
+    """A run whose data set is gone."""
+    directory = tmp_path_factory.mktemp("data") / "set"
+    stored_dataset(directory, photographs, SIZE)
+    made = random_run(
+        tmp_path_factory.mktemp("runs"), directory, "resnet10(width=8)", CROP, "--decoding=fast"
+    )
+    config = EvaluateConfig(run=(str(made.directory),))
+    member = evaluation.open_members(config)[0]
+    found = np.zeros([IMAGES, CLASSES])
+    strategy = make_strategy("cpu:1")
+    for positions, _, rows in evaluation.member_probabilities(
+        member, member.plan.passes[0], config, strategy
+    ):
+        found[positions] = rows
+    np.save(made.directory / "evaluated.npy", found)
+    shutil.rmtree(directory)
+    return made
+
+
+@pytest.fixture(scope="module")
+def made(run):
+    return classifier(run)
+
+
+def test_original_files_and_stored_images_give_the_evaluations_probabilities(
+    run, made, photographs
+):
+    evaluated = np.load(run.directory / "evaluated.npy")
+    stored = [
+        conversion.convert(each, schema.ImageSettings(size=SIZE)).encoded for each in photographs
+    ]
+    for files in (photographs, stored):
+        crops = made.crops([made.store(each) for each in files])
+        np.testing.assert_allclose(softmax(made.logits(crops)), evaluated, rtol=1e-4)
+    assert np.ptp(evaluated, axis=0).max() > 1e-3, "the images matter"
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG"])
+def test_whatever_pillow_opens_is_predicted(made, tmp_path, form):
+    pixels = smooth_image(RNG, 120, 150)
+    path = tmp_path / f"picture.{form.lower()}"
+    mode = "CMYK" if form == "JPEG" else "P" if form == "GIF" else "RGB"
+    Image.fromarray(pixels).convert(mode).save(path, form)
+    (found,) = predictions.predict(made, [path], batch_size=4, keep_going=False)
+    assert sum(found.probabilities) == pytest.approx(1)
+    assert list(found.probabilities) == sorted(found.probabilities, reverse=True)
+    assert found.wnids == tuple(made.source.wnids[label] for label in found.labels)
+    assert found.as_json()["predictions"][0]["words"] == f"class {found.labels[0]}"
+    assert len(found.lines()) == 1 + CLASSES
+
+
+def test_predictions_come_in_the_files_order_whatever_the_batch(made, tmp_path, photographs):
+    for index, data in enumerate(photographs):
+        (tmp_path / f"{index}.jpg").write_bytes(data)
+    files = predictions.find_files([str(tmp_path)])
+    assert [file.name for file in files] == [f"{index}.jpg" for index in range(IMAGES)]
+    rows = {}
+    for batch_size in (1, 4):
+        found = list(predictions.predict(made, files, batch_size=batch_size, keep_going=False))
+        assert [each.path for each in found] == files
+        rows[batch_size] = [each.logits for each in found]
+    np.testing.assert_allclose(rows[1], rows[4], rtol=1e-4, atol=1e-5)
+
+
+def test_directories_are_searched_and_named_files_always_tried(tmp_path):
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    for name in ("x.PNG", "y.jpeg", "notes.txt"):
+        (inside / name).touch()
+    names = [file.name for file in predictions.find_files([str(tmp_path)])]
+    assert names == ["x.PNG", "y.jpeg"]
+    assert predictions.find_files([str(inside / "notes.txt")]) == [inside / "notes.txt"]
+    for missing in (tmp_path / "no", tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(UserError, match=str(missing)):
+            predictions.find_files([str(missing)])
+
+
+def test_an_image_smaller_than_the_crop_is_named(photographs, tmp_path):
+    directory = stored_dataset(tmp_path / "data", photographs[:2], 200, geometry="longest_side")
+    run = random_run(tmp_path / "runs", directory, "resnet10(width=4)", CROP)
+    path = tmp_path / "small.jpg"
+    path.write_bytes(jpeg(smooth_image(RNG, 40, 50)))
+    with pytest.raises(UserError, match=r"small\.jpg: 50x40 pixels, smaller than the crop of 64"):
+        list(predictions.predict(classifier(run), [path], batch_size=1, keep_going=False))
+
+
+def test_pictures_show_every_image_and_saliency_the_pixels_that_matter(made, photographs, tmp_path):
+    for index, data in enumerate(photographs):
+        (tmp_path / f"{index}.jpg").write_bytes(data)
+    files = predictions.find_files([str(tmp_path)])
+    found = list(predictions.predict(made, files, batch_size=4, keep_going=False))
+    maps = pictures.saliency(made, found)
+    assert [each.shape for each in maps] == [(CROP, CROP, 3)] * IMAGES
+    sheet = pictures.sheet(found, maps)
+    assert sheet.width > 5 * CROP and sheet.height > 2 * CROP
+    # Changing the reddest pixels changes the logit more than changing the others.
+    first, heat = found[0], maps[0][..., 0].astype(int) - maps[0][..., 2]
+    order = np.argsort(heat, axis=None)
+    changes = []
+    for places in (order[:200], order[-200:]):
+        crop = first.crop.reshape(-1, 3).copy()
+        crop[places] = crop[places] // 2 + 64
+        logits = made.logits(crop.reshape(1, CROP, CROP, 3))[0]
+        changes.append(abs(logits - first.logits)[first.labels[0]])
+    assert changes[1] > changes[0]
+
+
+@pytest.mark.parametrize("flags", [{"picture": "x.jpg"}, {"predict_batch_size": 0}])
+def test_flags_that_make_no_sense_are_refused(flags):
+    with pytest.raises(UserError):
+        PredictConfig(**flags)
+
+
+@pytest.mark.end_to_end
+def test_a_corrupt_image_among_a_thousand(run, tmp_path):
+    good = jpeg(smooth_image(RNG, 100, 130))
+    for index in range(1000):
+        (tmp_path / f"{index:04d}.jpg").write_bytes(good if index != 700 else good[:200])
+    command = ("trainers/predict.py", f"--run={run.directory}", str(tmp_path), "--json")
+    done = run_command(*command, "--keep_going")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == 999
+    assert all(len(line["predictions"]) == CLASSES for line in lines)
+    warnings = done.stderr.splitlines()
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"warning: {tmp_path / '0700.jpg'}")
+    assert_one_line_error(run_command(*command, code=1), "0700.jpg", "--keep_going")
+
+
+@pytest.mark.end_to_end
+def test_pictures_are_written_by_the_command(run, tmp_path):
+    path = tmp_path / "image.png"
+    Image.fromarray(smooth_image(RNG, 100, 130)).save(path)
+    pictures = [tmp_path / "out" / name for name in ("picture.png", "saliency.png")]
+    done = run_command(
+        "trainers/predict.py",
+        str(path),
+        f"--run={run.directory}",
+        f"--picture={pictures[0]}",
+        f"--saliency={pictures[1]}",
+    )
+    assert str(path) in done.stdout
+    for picture in pictures:
+        assert Image.open(io.BytesIO(picture.read_bytes())).width > CROP

@@ -1,0 +1,68 @@
+"""Nets for several image sizes, over the same variables."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import nets
+from base.commandline import UserError
+from trainers import config
+from trainers.run_folder.metrics import read_metrics
+from trainers.training import models, session
+
+
+@pytest.mark.parametrize(("first", "second"), [(48, 32), (32, 57)])
+def test_a_net_at_another_size_is_the_same_net(first, second):
+    keras.utils.set_random_seed(0)
+    builds = [nets.build("resnet10", 5, image_size=size, width=4) for size in (first, second)]
+    alone = nets.build("resnet10", 5, image_size=second, width=4)
+    alone.set_weights(builds[0].get_weights())
+    at_sizes = models.AtSizes(builds)
+    images = np.random.default_rng(0).normal(size=(4, second, second, 3)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(at_sizes(images) ** 2)
+    with tf.GradientTape() as alone_tape:
+        expected = tf.reduce_sum(alone(images, training=True) ** 2)
+    assert float(loss) == float(expected)
+    for found, wanted in zip(
+        tape.gradient(loss, at_sizes.model.trainable_variables),
+        alone_tape.gradient(expected, alone.trainable_variables),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, wanted)
+    for found, wanted in zip(at_sizes.model.weights, alone.weights, strict=True):
+        np.testing.assert_array_equal(found, wanted, err_msg="the moving statistics went along")
+    np.testing.assert_array_equal(at_sizes.build_for(images)(images), alone(images))
+
+
+def test_a_net_whose_weights_depend_on_the_size_is_refused():
+    builds = [nets.build("alexnet_small", 5, image_size=size) for size in (56, 96)]
+    with pytest.raises(UserError, match="--train_sizes: images of 56x56 and 96x96, but fc6"):
+        models.AtSizes(builds)
+
+
+def test_training_grows_its_images_and_resumes_among_them(generated_data, tmp_path):
+    flags = [
+        "--net=resnet10(width=4)",
+        "--train_map=decode_random_crop({size})",
+        "--train_sizes=0:32,1:48",
+        "--eval_map=decode_center_crop(64)",
+        "--train_batch_size=100",
+        "--train_epochs=2",
+        "--log_steps=2",
+        f"--data_dir={generated_data}",
+    ]
+    whole, _ = session.train(config.parse([*flags, f"--runs_dir={tmp_path / 'whole'}"]))
+    lines = read_metrics(whole.directory)
+    assert [line["step"] for line in lines if line["split"] == "train"] == list(range(2, 21, 2))
+    # Taken up again after the first epoch: its checkpoint is the last one that is left.
+    for path in whole.checkpoints.iterdir():
+        if path.name != "step-00000010.npz":
+            path.unlink()
+    (whole.directory / "result.json").unlink()
+    again, _ = session.train(config.parse([*flags, f"--runs_dir={tmp_path / 'whole'}"]))
+    assert again == whole
+    losses = [(line["step"], line["split"], line["loss"]) for line in lines]
+    found = [(line["step"], line["split"], line["loss"]) for line in read_metrics(again.directory)]
+    assert found == losses

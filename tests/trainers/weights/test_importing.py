@@ -1,0 +1,197 @@
+"""Imported weights: the publisher's logits, every array used once, anything else refused."""
+
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import nets
+from base.commandline import UserError
+from tests.making.datasets import write_dataset
+from tests.nets.test_parity import randomise
+from tests.trainers.weights.test_files import write_pth
+from trainers import config
+from trainers.run_config import ImportConfig
+from trainers.run_folder import folder
+from trainers.weights import importing
+from trainers.weights.files import WeightFile, read
+from trainers.weights.names import ORIGINS
+
+CLASSES = 20
+RNG = np.random.default_rng(0)
+APPLICATIONS = {
+    "resnet50": (keras.applications.ResNet50, 96, 0.5, ".h5", {}),
+    "vgg16": (keras.applications.VGG16, 64, 1.0, ".keras", {}),
+    "inception_v3": (
+        keras.applications.InceptionV3,
+        139,
+        1.0,
+        ".weights.h5",
+        {"auxiliary": False},
+    ),
+    "mobilenet_v1": (keras.applications.MobileNet, 64, 1.0, ".weights.h5", {}),
+}
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_keras_applications_give_their_logits(name, tmp_path):
+    application, size, gamma, suffix, options = APPLICATIONS[name]
+    theirs = application(
+        weights=None, classes=CLASSES, input_shape=(size, size, 3), classifier_activation=None
+    )
+    randomise(theirs, gamma)
+    path = tmp_path / f"net{suffix}"
+    (theirs.save_weights if suffix == ".weights.h5" else theirs.save)(path)
+    ours = nets.build(name, CLASSES, size, **options)
+    importing.assign(ours, read(path), nets.entry(name))
+    images = 10 * RNG.normal(size=(2, size, size, 3)).astype(np.float32)
+    expected = np.asarray(theirs(images, training=False))
+    assert np.abs(expected[0] - expected[1]).max() > 0.01
+    np.testing.assert_allclose(ours(images, training=False), expected, atol=1e-4)
+
+
+# What torchvision's state dicts hold: the numbers of arrays, without batch counters.
+TORCHVISION_ARRAYS = {
+    "resnet18": 102,
+    "resnet50_v1_5": 267,
+    "resnext50_32x4d": 267,
+    "vgg11": 22,
+    "vgg16": 32,
+    "alexnet_owt": 16,
+    "squeezenet1_0": 52,
+    "squeezenet1_1": 52,
+    "densenet121": 606,
+    "inception_v3_torchvision": 484,
+}
+
+
+@pytest.mark.parametrize("name", TORCHVISION_ARRAYS)
+def test_torchvisions_names_cover_every_variable_once(name):
+    size = {"inception_v3_torchvision": 299, "alexnet_owt": 99}.get(name, 64)
+    model = nets.build(name, 3, size)
+    names = ORIGINS["torch", name].names(nets.entry(name))
+    layers = [layer.name for layer in model.layers if layer.weights]
+    assert set(names.values()) >= set(layers)
+    # Of densenet's two spellings, one.
+    spelled = [n for n in names if not re.search(r"\.(norm|conv)\.\d$", n)]
+    used = [names[n] for n in spelled if names[n] in layers]
+    assert sorted(used) == sorted(layers)
+    assert len(model.weights) == TORCHVISION_ARRAYS[name]
+
+
+def torch_squeezenet(classes: int = 3) -> dict[str, np.ndarray]:
+    """A state dict of torchvision's squeezenet1_1, from its own table of layers."""
+    arrays = {}
+
+    def conv(name, outputs, inputs, size):
+        arrays[f"{name}.weight"] = RNG.normal(size=(outputs, inputs, size, size))
+        arrays[f"{name}.bias"] = RNG.normal(size=outputs)
+
+    conv("features.0", 64, 3, 3)
+    inputs = 64
+    for place, squeeze, expand in (
+        *((3, 16, 64), (4, 16, 64), (6, 32, 128), (7, 32, 128)),
+        *((9, 48, 192), (10, 48, 192), (11, 64, 256), (12, 64, 256)),
+    ):
+        conv(f"features.{place}.squeeze", squeeze, inputs, 1)
+        conv(f"features.{place}.expand1x1", expand, squeeze, 1)
+        conv(f"features.{place}.expand3x3", expand, squeeze, 3)
+        inputs = 2 * expand
+    conv("classifier.1", classes, inputs, 1)
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def test_torch_kernels_are_transposed(tmp_path):
+    arrays = torch_squeezenet()
+    write_pth(tmp_path / "net.pth", arrays)
+    model = nets.build("squeezenet1_1", 3, 67)
+    importing.assign(model, read(tmp_path / "net.pth"), nets.entry("squeezenet1_1"))
+    kernel = model.get_layer("fire5_expand3x3").kernel.numpy()
+    assert kernel[2, 1, 7, 40] == arrays["features.7.expand3x3.weight"][40, 7, 2, 1]
+    np.testing.assert_array_equal(model.get_layer("conv10").bias, arrays["classifier.1.bias"])
+
+
+def test_the_first_matrix_after_the_maps_is_reordered():
+    model = nets.build("vgg11", 3, 64)  # 2x2 positions of 512 maps
+    flat = RNG.normal(size=(4096, 512 * 4)).astype(np.float32)
+    arrays = {}
+    for theirs, ours in ORIGINS["torch", "vgg11"].names(nets.entry("vgg11")).items():
+        kernel, bias = (v.numpy() for v in model.get_layer(ours).weights)
+        axes = (3, 2, 0, 1) if kernel.ndim == 4 else (1, 0)
+        arrays |= {f"{theirs}.weight": kernel.transpose(axes), f"{theirs}.bias": bias}
+    arrays["classifier.0.weight"] = flat
+    importing.assign(model, WeightFile("file", "torch", arrays), nets.entry("vgg11"))
+    maps = RNG.normal(size=(2, 2, 512)).astype(np.float32)
+    by_torch = flat @ maps.transpose(2, 0, 1).ravel()
+    by_us = maps.ravel() @ model.get_layer("fc6").kernel.numpy()
+    np.testing.assert_allclose(by_us, by_torch, rtol=1e-3, atol=1e-3)
+
+
+def test_our_own_names_are_taken_for_any_net(tmp_path):
+    model, other = (nets.build("resnet10", 3, 32, width=4) for _ in range(2))
+    arrays = {f"{layer.name}.{v.name}": v for layer in model.layers for v in layer.weights}
+    np.savez(tmp_path / "net.npz", **arrays)
+    importing.assign(other, read(tmp_path / "net.npz"), nets.entry("resnet10"))
+    for ours, theirs in zip(other.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda a: a.pop("features.4.squeeze.bias"), "the net has fire3_squeeze1x1/bias, the file"),
+        (lambda a: a.update({"features.99.weight": a["features.0.weight"]}), "features.99.weight"),
+        (lambda a: a.update({"classifier.1.gain": np.zeros(3)}), "it has conv10/gain"),
+        (lambda a: a.update({"features.0.bias": np.zeros(9)}), r"conv1/bias has shape \(9,\)"),
+        (lambda a: a.update({"features.0.bias": np.full(64, np.nan)}), "not finite"),
+        (lambda a: a.update(torch_squeezenet(1000)), r"1000\) in the file, .* 3\) in the net"),
+    ],
+)
+def test_what_does_not_fit_is_named_and_changes_nothing(change, says):
+    model = nets.build("squeezenet1_1", 3, 67)
+    before = [weight.numpy() for weight in model.weights]
+    arrays = torch_squeezenet()
+    change(arrays)
+    with pytest.raises(UserError, match=says) as error:
+        importing.assign(model, WeightFile("file", "torch", arrays), nets.entry("squeezenet1_1"))
+    assert "\n" not in str(error.value)
+    for old, weight in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(old, weight.numpy())
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "says"),
+    [
+        ("torch", "resnet50", "resnet50_v1_5"),
+        ("keras", "resnet50_v1_5", "--net=resnet50$"),
+        ("torch", "googlenet", "3x3 convolutions where the paper has 5x5"),
+        ("torch", "zfnet", "no torch weights are known for --net=zfnet, but for: alexnet_owt"),
+    ],
+)
+def test_nets_that_compute_something_else_are_refused(form, name, says):
+    with pytest.raises(UserError, match=says):
+        importing.assign(None, WeightFile("file", form, {}), nets.entry(name))
+
+
+def test_an_imported_run_is_a_finished_one(tmp_path):
+    data = write_dataset(tmp_path / "data", num_classes=3, size=72)
+    write_pth(tmp_path / "net.pth", torch_squeezenet())
+    train = config.parse(
+        [
+            "--net=squeezenet1_1",
+            f"--data_dir={data}",
+            "--train_map=decode_random_crop(67)",
+            "--eval_map=decode_center_crop(67)",
+        ]
+    )
+    made = ImportConfig(train=train, run=str(tmp_path / "runs" / "mine"))
+    run, _ = importing.import_weights(made, str(tmp_path / "net.pth"))
+    assert run.directory == tmp_path / "runs" / "mine" / "1"
+    assert run.finished
+    assert folder.find_run(str(tmp_path / "runs" / "mine")) == run
+    assert run.config().pipeline.eval_device_map.startswith("mean_std((123.675, 116.28, 103.53)")
+    result = json.loads((run.directory / "result.json").read_text())
+    assert result["imported"]["file"] == "net.pth" and result["imported"]["arrays"] == 52
+    assert folder.find_interrupted(run.config()) is None

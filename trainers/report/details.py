@@ -1,0 +1,235 @@
+"""The report's part about one run, as HTML: scores, the paper gate, classes, notes, origin.
+
+Every text that comes from a run folder goes through `escape`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from trainers.report import published
+from trainers.report.tables import percent
+from trainers.run_folder.folder import CONTACT_SHEET_FILE
+from trainers.run_folder.records import RunRecord
+
+# How much of the classes is shown: all where there are few, else the worst and the best.
+_WORST, _BEST = 8, 4
+_CONFUSIONS = 10
+
+# A contact sheet is embedded at most so wide, in pixels, as JPEG of this quality.
+_SHEET_WIDTH, _SHEET_QUALITY = 1600, 82
+
+
+def identifier(record: RunRecord) -> str:
+    """The id of a run's details in the page: different names have different ones."""
+    return "run-" + "".join(c if c.isalnum() else f"_{ord(c):x}_" for c in record.name)
+
+
+def details_html(record: RunRecord) -> str:
+    """One run, folded up: a <details> element."""
+    best = f", best top-1 {percent(record.accuracy[0])}" if record.accuracy else ""
+    summary = (
+        f"{escape(record.name)} <small>{escape(record.net or 'net not known')}{best}, "
+        f'<span class="{record.state}">{record.state}</span></small>'
+    )
+    parts = [
+        _block("What is wrong", _items(record.faults)),
+        _block("Scores", _scores(record)),
+        _block("Beside the paper", _gate(record)),
+        *_classes(record),
+        _block("Notes", f'<p class="notes">{escape(_notes(record))}</p>' if _notes(record) else ""),
+        _block("Data", _pairs(_data(record.data))),
+        _block("Environment", _pairs(_environment(record.environment))),
+        _contact_sheet(record),
+    ]
+    body = "\n".join(part for part in parts if part)
+    return (
+        f'<details id="{identifier(record)}"><summary>{summary}</summary>\n'
+        f'<div class="columns">\n{body}\n</div></details>'
+    )
+
+
+def _block(title: str, content: str, css: str = "") -> str:
+    return f'<div class="{css}"><h3>{escape(title)}</h3>{content}</div>' if content else ""
+
+
+def _items(lines: Sequence[Any]) -> str:
+    items = "".join(f"<li>{escape(str(line))}</li>" for line in lines)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _pairs(pairs: Mapping[str, str]) -> str:
+    inner = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs.items() if value
+    )
+    return f"<dl>{inner}</dl>" if inner else ""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    """A small table; cells are HTML, those after the first are numbers."""
+    if not rows:
+        return ""
+    kinds = ["", *[' class="number"'] * (len(head) - 1)]
+    top = "".join(
+        f'<th scope="col"{kind}>{name}</th>' for name, kind in zip(head, kinds, strict=True)
+    )
+    body = "".join(
+        "<tr>" + "".join(f"<td{k}>{c}</td>" for c, k in zip(row, kinds, strict=True)) + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _scores(record: RunRecord) -> str:
+    rows = []
+    if record.best is not None:
+        where = f"best epoch: {record.best['epoch']:g}"
+        rows.append((where, percent(record.best["top1"]), percent(record.best["top5"])))
+    for name, found in record.evaluations.items():
+        cells = [_with_interval(found, key) for key in ("top1", "top5")]
+        rows.append((escape(name.replace("_", " ")), cells[0], cells[1]))
+    return _table(("", "top-1", "top-5"), rows, f"Scores of {record.name}")
+
+
+def _with_interval(found: Mapping[str, Any], key: str) -> str:
+    """An accuracy, with its confidence interval where the evaluation states one."""
+    interval = found.get(f"{key}_interval")
+    text = percent(found[key])
+    if isinstance(interval, list) and all(isinstance(end, int | float) for end in interval):
+        low, high = (f"{100 * end:.1f}" for end in interval)
+        text += f"<br><small>{low} to {high}</small>"
+    return text
+
+
+def _gate(record: RunRecord) -> str:
+    found = published.gates(record)
+    if not found:
+        return ""
+    rows = [
+        (
+            escape(gate.published.protocol),
+            "-" if gate.published.top1 is None else f"{gate.published.top1:g} %",
+            f"{gate.top1:.2f} %",
+            "-" if gate.published.top1 is None else f"{gate.top1 - gate.published.top1:+.2f}",
+        )
+        for gate in found
+    ]
+    table = _table(
+        ("published, measured by", "theirs", "ours", "difference"), rows, "Published top-1 errors"
+    )
+    differences = found[0].differences
+    said = "The first was measured otherwise:" if differences else "The first was measured alike."
+    return f"{table}<p>Top-1 errors. {said}</p>{_items(differences)}"
+
+
+def _classes(record: RunRecord) -> list[str]:
+    """The best and the worst classes and the most confused ones, where an evaluation has them."""
+    words = dict(zip(record.data.get("wnids", ()), record.data.get("words", ()), strict=False))
+
+    def name(wnid: str) -> str:
+        return f"{words.get(wnid, '')} {wnid}".strip() if words.get(wnid) != wnid else wnid
+
+    for evaluation, found in record.evaluations.items():
+        per_class, confused = found.get("per_class", {}), found.get("most_confused", [])
+        if not per_class and not confused:
+            continue
+        shares = sorted(per_class.items(), key=lambda item: item[1])
+        few = len(shares) <= _WORST + _BEST
+        bars = [
+            (
+                f'<div class="bar" style="--share:{share:.1%}">'
+                f"<span>{escape(name(wnid))}</span></div>",
+                percent(share),
+            )
+            for wnid, share in (shares if few else [*shares[:_WORST], *shares[-_BEST:]])
+        ]
+        pairs = [
+            (f"{escape(name(true))} &rarr; {escape(name(predicted))}", f"{count:g}")
+            for true, predicted, count in confused[:_CONFUSIONS]
+        ]
+        which = "all classes" if few else f"the {_WORST} worst and the {_BEST} best classes"
+        return [
+            _block(
+                f"Top-1 of {which}, {evaluation.replace('_', ' ')}",
+                _table(("class", "right"), bars, "Accuracy by class"),
+            ),
+            _block(
+                f"Most confused, {evaluation.replace('_', ' ')}",
+                _table(("is, and was taken for", "images"), pairs, "Most confused classes"),
+            ),
+        ]
+    return []
+
+
+def _notes(record: RunRecord) -> str:
+    """The notes less their heading, which repeats the run's name."""
+    lines = record.notes.strip().splitlines()
+    return "\n".join(lines[1:] if lines and lines[0].startswith("# ") else lines).strip()
+
+
+def _data(data: Mapping[str, Any]) -> dict[str, str]:
+    records = ", ".join(f"{count:,} {split}" for split, count in data.get("records", {}).items())
+    sizes = [
+        f"{split} {'x'.join(map(str, size))}" if isinstance(size, list) else ""
+        for split, size in data.get("image_size", {}).items()
+    ]
+    return {
+        "data set": " ".join(str(data[key]) for key in ("name", "config") if key in data),
+        "classes": f"{data['num_classes']:,}" if data else "",
+        "images": records,
+        "generated": "yes" if data.get("generated") else "",
+        "image size": ", ".join(filter(None, sizes)),
+        "label order": data.get("label_order", "")[:12],
+        "manifest": str(data.get("manifest_sha256", ""))[:12],
+    }
+
+
+def _environment(environment: Mapping[str, Any]) -> dict[str, str]:
+    packages, gpus = environment.get("packages"), environment.get("gpus")
+    diff = environment.get("git_uncommitted")
+    return {
+        "commit": str(environment.get("git_commit") or "")[:12],
+        "uncommitted": f"{len(diff.splitlines())} lines of diff"
+        if isinstance(diff, str) and diff
+        else "",
+        "machine": str(environment.get("machine") or ""),
+        "processor": str(environment.get("cpu") or ""),
+        "GPUs": ", ".join(map(str, gpus)) if isinstance(gpus, list) else "",
+        "Python": str(environment.get("python") or ""),
+        "packages": ", ".join(f"{name} {version}" for name, version in packages.items())
+        if isinstance(packages, dict)
+        else "",
+    }
+
+
+def _contact_sheet(record: RunRecord) -> str:
+    """The run's contact sheet as an embedded picture, where its folder has one."""
+    path = record.directory / CONTACT_SHEET_FILE
+    if not path.exists():
+        return ""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            picture = file.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        return _block("First training images", f"<p>{escape(f'{path.name}: {error}')}</p>", "wide")
+    picture.thumbnail((_SHEET_WIDTH, 100 * _SHEET_WIDTH))
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=_SHEET_QUALITY)
+    source = f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    image = (
+        f'<img class="contact" loading="lazy" width="{picture.width}" height="{picture.height}" '
+        f'alt="Contact sheet of the first training images of {escape(record.name)}" src="{source}">'
+    )
+    scroll = (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Contact sheet">{image}</div>'
+    )
+    return _block("First training images, after each map function", scroll, "wide")

@@ -1,0 +1,169 @@
+"""Checkpoints: one `.npz` file each, whole or absent, readable without TensorFlow.
+
+A checkpoint holds every weight of the net under `model/<path>`, what else the step keeps under
+names such as `optimizer/<slot>/<path>` and `ema/<path>`, and the loop's state as JSON in `state`.
+It is written under a temporary name, flushed to the disk and renamed. Each array has a CRC in the
+file, so a damaged checkpoint is noticed, and the one before it is taken.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from base.commandline import UserError
+
+if TYPE_CHECKING:  # the commands that only look at checkpoints do not need it
+    import keras
+    import tensorflow as tf
+
+BEST = "best.npz"
+MODEL = "model/"
+AVERAGES = "ema/"
+STATE = "state"
+_PATTERN = "step-*.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint as read: `arrays` by name, and the loop's `state`."""
+
+    path: pathlib.Path
+    arrays: Mapping[str, np.ndarray]
+    state: dict[str, Any]
+
+    def restore(self, variables: Mapping[str, tf.Variable], *, prefix: str) -> None:
+        """Assigns the arrays whose names start with `prefix` to the variables of those names.
+
+        Raises:
+            UserError: an array or a variable has no counterpart, or another shape.
+        """
+        found = {name for name in self.arrays if name.startswith(prefix)}
+        if variables.keys() != found:
+            odd = sorted(variables.keys() ^ found)
+            raise UserError(
+                f"{self.path} does not fit: {len(odd)} variables are in one of checkpoint and "
+                f"run and not in the other, the first is {odd[0]}"
+            )
+        for name, variable in variables.items():
+            if tuple(variable.shape) != self.arrays[name].shape:
+                raise UserError(
+                    f"{self.path} does not fit: {name} has shape {self.arrays[name].shape}, "
+                    f"the run wants {tuple(variable.shape)}"
+                )
+            variable.assign(self.arrays[name])
+
+
+def model_variables(model: keras.Model, prefix: str = MODEL) -> dict[str, tf.Variable]:
+    """The weights of a net under their names in a checkpoint.
+
+    Raises ValueError where two weights have one path.
+    """
+    named = {prefix + variable.path: variable.value for variable in model.weights}
+    if len(named) < len(model.weights):
+        raise ValueError(f"two weights of {model.name} have one path")
+    return named
+
+
+def save(
+    directory: pathlib.Path,
+    variables: Mapping[str, tf.Variable],
+    state: Mapping[str, Any],
+    *,
+    keep: int,
+) -> pathlib.Path:
+    """Writes the checkpoint of step `state['step']` and removes all but the `keep` newest.
+
+    Returns its path. An OSError (a full disk) leaves the checkpoints as they were.
+    """
+    arrays = {name: variable.numpy() for name, variable in variables.items()}
+    arrays[STATE] = np.frombuffer(json.dumps(state, sort_keys=True).encode(), np.uint8)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"step-{state['step']:08d}.npz"
+    temporary = path.with_suffix(".tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    for old in by_step(directory)[:-keep]:
+        old.unlink()
+    return path
+
+
+def mark_best(path: pathlib.Path) -> None:
+    """Makes `path` the directory's best checkpoint too (a second name for the same file)."""
+    temporary = path.with_name(BEST + ".tmp")
+    temporary.unlink(missing_ok=True)
+    os.link(path, temporary)
+    temporary.rename(path.with_name(BEST))
+
+
+def load(path: pathlib.Path) -> Checkpoint:
+    """Reads one checkpoint whole. Raises UserError where it is missing or damaged."""
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+        state = json.loads(arrays.pop(STATE).tobytes())
+    except FileNotFoundError:
+        raise UserError(f"there is no checkpoint {path}") from None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"the checkpoint {path} is damaged ({error})") from None
+    return Checkpoint(path, arrays, state)
+
+
+def load_latest(directory: pathlib.Path) -> Checkpoint | None:
+    """The newest readable checkpoint, or None where there is none at all.
+
+    A damaged one is named on the screen and passed over for the one before; where all are
+    damaged, UserError.
+    """
+    error = None
+    for path in reversed(by_step(directory)):
+        try:
+            return load(path)
+        except UserError as damage:
+            error = damage
+            print(f"warning: {damage}: falling back to the one before", flush=True)
+    if error:
+        raise error
+    return None
+
+
+def fault(path: pathlib.Path, *, whole: bool = False) -> str | None:
+    """Why a checkpoint cannot be used, or None.
+
+    Looks at the file's table of contents and at its state, which is quick and notices a cut-off
+    file; `whole` reads every array and compares its CRC too.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip() if whole else None
+            if damaged is not None:
+                return f"{path.name} is damaged ({damaged})"
+            with file.open(f"{STATE}.npy") as array:
+                state = json.loads(np.lib.format.read_array(array).tobytes())
+        int(state["step"])
+    except FileNotFoundError:
+        return f"{path.name} is missing"
+    except KeyError:
+        return f"{path.name} is not a checkpoint of a training"
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        return f"{path.name} is damaged ({error})"
+    return None
+
+
+def by_step(directory: pathlib.Path) -> list[pathlib.Path]:
+    """The directory's checkpoints, oldest first."""
+    return sorted(directory.glob(_PATTERN))

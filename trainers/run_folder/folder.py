@@ -1,0 +1,292 @@
+"""The run folder `<runs_dir>/<experiment>/<number>/`: what a run was, and what came of it.
+
+    flags.cfg         every effective flag; `train.py --flagfile=` on it runs it again
+    net/              a copy of the source files that define the net; every later command builds
+                      the net from this copy, so that a run outlives changes in nets/
+    notes.md          purpose, expectation, outcome: for people
+    environment.json  versions, devices, git commit and what was not committed
+    data.json         the data set: name, config, label order and its hash, manifest hash, records,
+                      channel mean and std; the size of the images that the net is given
+    statistics.npz    the data set's statistics, which the device chains of later commands need
+    metrics.jsonl     one JSON object a line, in the order of steps
+    curves.png        loss and accuracy over the steps
+    checkpoints/      the last ones, and best.npz
+    result.json       the last line of each split; written when the run is finished
+    evaluation_*.json what evaluate.py found, one file per protocol
+    ensemble_*.json   likewise, for this run and others together
+    contact_sheet.png where somebody has drawn one into it with preview.py: the report shows it
+
+A folder whose lock is held belongs to a running run. Several processes may start runs at once:
+making the numbered folder is what reserves its number.
+
+This module imports no TensorFlow, so that commands which only read run folders answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import pathlib
+import shutil
+import sys
+import time
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+import nets
+from base.commandline import UserError, flag_lines
+from base.spec import parse_call
+from data_prep import schema
+from trainers.config import TrainConfig, read_flag_file
+from trainers.run_folder import provenance
+
+if TYPE_CHECKING:
+    from pipelines.reading.dataset import Source
+
+FLAGS_FILE = "flags.cfg"
+RESULT_FILE = "result.json"
+NOTES_FILE = "notes.md"
+ENVIRONMENT_FILE = "environment.json"
+DATA_FILE = "data.json"
+NET_DIR = "net"
+CHECKPOINTS_DIR = "checkpoints"
+CONTACT_SHEET_FILE = "contact_sheet.png"
+LOCK_FILE = ".lock"
+
+# A look at whether a run is running holds its lock for a moment; a trainer waits that long.
+_LOCK_TRIES = 20
+_LOCK_PAUSE = 0.01  # seconds
+
+NOTES = """# {experiment}, run {number}
+
+Purpose: {note}
+
+Expectation:
+
+Outcome:
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run folder. `directory` is `<runs_dir>/<experiment>/<number>`."""
+
+    directory: pathlib.Path
+
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        """Where the run's checkpoints are."""
+        return self.directory / CHECKPOINTS_DIR
+
+    @property
+    def number(self) -> int:
+        """Its number in its experiment."""
+        return int(self.directory.name)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return (self.directory / RESULT_FILE).exists()
+
+    def config(self) -> TrainConfig:
+        """The run's flags. Raises UserError where they cannot be read."""
+        return read_flag_file(self.directory / FLAGS_FILE)
+
+    def load_nets(self) -> ModuleType:
+        """The run's own copy of the package `nets`, under a name of its own.
+
+        Raises UserError where the copy is missing.
+        """
+        source = self.directory / NET_DIR / "__init__.py"
+        if not source.exists():
+            raise UserError(f"{source} is missing: the run's copy of its net's source")
+        name = "nets_of_run_" + hashlib.sha256(bytes(source.resolve())).hexdigest()[:12]
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(
+                name, source, submodule_search_locations=[str(source.parent)]
+            )
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
+            spec.loader.exec_module(module)
+        return sys.modules[name]
+
+    def lock(self) -> IO[str] | None:
+        """Takes the run's lock until the returned file is closed; None where another has it."""
+        file = (self.directory / LOCK_FILE).open("w")
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_LOCK_PAUSE)
+            else:
+                return file
+        file.close()
+        return None
+
+    def running(self) -> bool:
+        """Whether another process has the run's lock. Changes nothing in the folder."""
+        try:
+            with (self.directory / LOCK_FILE).open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # never locked, or not ours to read
+        return False
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes one of the folder's JSON files, whole or not at all."""
+        write_atomically(self.directory / name, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def find_interrupted(config: TrainConfig) -> tuple[Run, IO[str]] | None:
+    """The experiment's newest run, if it was interrupted and had the same flags.
+
+    Returns the run and its lock, to be held while it is trained; None if there is no such run.
+    """
+    numbers = _numbers(_experiment_dir(config))
+    if not numbers:
+        return None
+    run = Run(_experiment_dir(config) / str(numbers[-1]))
+    lock = run.lock()
+    if lock is None:
+        return None  # it is being trained
+    if not run.finished and _flags_are(run, config):
+        return run, lock
+    lock.close()
+    return None
+
+
+def claim(run: Run) -> tuple[Run, IO[str]]:
+    """This very run and its lock, to be held while its training is continued.
+
+    Raises UserError where it is being trained, or is finished.
+    """
+    lock = run.lock()
+    if lock is None:
+        raise UserError(f"{run.directory} is running: another process trains it")
+    if run.finished:
+        lock.close()
+        raise UserError(
+            f"{run.directory} is finished: train.py --flagfile={run.directory / FLAGS_FILE} trains "
+            "it again, in a run of its own"
+        )
+    return run, lock
+
+
+def numbered_run(config: TrainConfig, number: int) -> Run:
+    """The run of the experiment with this number."""
+    return Run(_experiment_dir(config) / str(number))
+
+
+def new_run(config: TrainConfig, source: Source) -> tuple[Run, IO[str]]:
+    """Makes a run folder with the next number, and describes in it what is known already.
+
+    Returns the run and its lock, to be held while it is trained.
+
+    Raises:
+        UserError: a flag's value cannot be kept in flags.cfg, or no folder can be made.
+    """
+    _refuse_unwritable(config)
+    parent = _experiment_dir(config)
+    numbers = _numbers(parent)
+    number = numbers[-1] + 1 if numbers else 1
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make {parent}: {error.strerror}: take another --runs_dir"
+        ) from None
+    while True:
+        try:
+            (parent / str(number)).mkdir()
+            break
+        except FileExistsError:
+            number += 1
+    run = Run(parent / str(number))
+    lock = run.lock()
+    assert lock is not None  # the folder is new
+    _describe(run, config, source, number)
+    return run, lock
+
+
+def find_run(directory: str) -> Run:
+    """The run that `directory` is, or the newest run of the experiment that it is.
+
+    Raises UserError where it is neither.
+    """
+    path = pathlib.Path(directory)
+    if (path / FLAGS_FILE).exists():
+        return Run(path)
+    numbers = _numbers(path) if path.is_dir() else []
+    if numbers:
+        return find_run(str(path / str(numbers[-1])))
+    raise UserError(f"--run={directory} is not a run folder (no {FLAGS_FILE} in it)")
+
+
+def write_atomically(path: pathlib.Path, text: str) -> None:
+    """Writes a text file under a temporary name, flushes it to the disk, and renames it."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+def _experiment_dir(config: TrainConfig) -> pathlib.Path:
+    return pathlib.Path(config.runs_dir) / (config.experiment or parse_call(config.net).name)
+
+
+def _flags_are(run: Run, config: TrainConfig) -> bool:
+    """Whether the run's flags are these; a folder whose flags cannot be read has others."""
+    try:
+        return run.config() == config
+    except UserError:
+        return False
+
+
+def _refuse_unwritable(config: TrainConfig) -> None:
+    """Refuses values that a flag file would give back otherwise, as each is a line of its own."""
+    for line, _ in flag_lines(config):
+        if len(line.splitlines()) > 1 or line != line.strip():
+            raise UserError(
+                f"{line.partition('=')[0]}: the value must be one line that does not end in a "
+                "space, as flags.cfg keeps it so"
+            )
+
+
+def _numbers(parent: pathlib.Path) -> list[int]:
+    if not parent.is_dir():
+        return []
+    return sorted(int(path.name) for path in parent.iterdir() if path.name.isdecimal())
+
+
+def _describe(run: Run, config: TrainConfig, source: Source, number: int) -> None:
+    """Writes everything that is known before the first step; flags.cfg last, as it makes a run."""
+    copy = run.directory / NET_DIR
+    copy.mkdir()
+    for file in nets.source_files(parse_call(config.net).name):
+        shutil.copy(file, copy)
+    experiment = run.directory.parent.name
+    notes = NOTES.format(experiment=experiment, number=number, note=config.note)
+    write_atomically(run.directory / NOTES_FILE, notes)
+    run.write_json(ENVIRONMENT_FILE, provenance.describe_environment())
+    run.write_json(DATA_FILE, provenance.describe_data(source, config))
+    if source.statistics is not None:
+        arrays: dict[str, Any] = source.statistics.to_arrays()
+        np.savez_compressed(run.directory / schema.STATISTICS_FILE, **arrays)
+    lines = []
+    for line, differs in flag_lines(config):
+        if differs:
+            lines.append("# not the default:")
+        lines.append(line)
+    header = f"# {experiment}, run {number}: every effective flag.\n"
+    write_atomically(run.directory / FLAGS_FILE, header + "\n".join(lines) + "\n")

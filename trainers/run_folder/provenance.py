@@ -1,0 +1,125 @@
+"""What a run came from, as its environment.json and data.json keep it: code, machine, data."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import platform
+import subprocess
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from trainers.config import TrainConfig
+
+if (
+    TYPE_CHECKING
+):  # it imports TensorFlow, which the commands that only read run folders do not need
+    from pipelines.reading.dataset import Source
+
+PACKAGES = ("tensorflow", "keras", "numpy")
+
+# Of an uncommitted change so much is kept: more is not source, and every run has its own copy.
+MAX_DIFF_CHARACTERS = 200_000
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, devices and the code's commit; no user name, host name or path.
+
+    `git_uncommitted` is `git diff HEAD`; where it is longer than MAX_DIFF_CHARACTERS it is cut
+    after a whole line, and `git_uncommitted_cut` says so.
+    """
+    import tensorflow as tf
+
+    environment: dict[str, Any] = {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "cpu": _cpu_model(),
+        "memory_gib": _memory_gib(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "gpus": [
+            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+            for gpu in tf.config.list_physical_devices("GPU")
+        ],
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_untracked": (_git("ls-files", "--others", "--exclude-standard") or "").splitlines(),
+    }
+    diff = _git("diff", "HEAD")
+    environment["git_uncommitted"] = diff
+    if diff is not None and len(diff) > MAX_DIFF_CHARACTERS:
+        kept = diff[: diff.rfind("\n", 0, MAX_DIFF_CHARACTERS) + 1]
+        environment["git_uncommitted"] = kept
+        environment["git_uncommitted_cut"] = (
+            f"the first {len(kept)} of {len(diff)} characters are kept"
+        )
+    return environment
+
+
+def describe_data(source: Source, config: TrainConfig) -> dict[str, Any]:
+    """What a run is trained on, in so far as the data set says, and what its net is given.
+
+    `image_size` is (height, width) in pixels of the images of training and of evaluation;
+    `statistics` are levels 0..255, RGB.
+    """
+    from pipelines import input_pipeline
+
+    sizes = {
+        name: list(input_pipeline.image_size(config.pipeline, training=training))
+        for name, training in (("train", True), ("eval", False))
+    }
+    data: dict[str, Any] = {
+        "label_order": source.label_order,
+        "num_classes": source.num_classes,
+        "wnids": source.wnids,
+        "words": source.words,
+        "records": {split: source.num_records(split) for split in source.shards},
+        "image_size": sizes,
+    }
+    if source.statistics is not None:
+        data["statistics"] = {
+            "channel_mean": source.statistics.channel_mean.tolist(),
+            "channel_std": source.statistics.channel_std.tolist(),
+        }
+    if source.manifest is not None:
+        text = source.manifest.to_json()
+        data["name"] = source.manifest.name
+        data["config"] = source.manifest.settings.config_name()
+        data["settings"] = dataclasses.asdict(source.manifest.settings)
+        data["generated"] = source.manifest.generated
+        data["manifest_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    return data
+
+
+def _git(*arguments: str) -> str | None:
+    """What git answers about the workspace; None outside a checkout, or without git."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.rstrip("\n")
+
+
+def _cpu_model() -> str | None:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or None
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else None
+
+
+def _memory_gib() -> float | None:
+    """The machine's memory in GiB, where the system tells it."""
+    try:
+        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -1,0 +1,4 @@
+"""Trained nets scored by the papers' protocols.
+
+Imports `training` and `run_folder`; for the commands, `weights` and `report`.
+"""

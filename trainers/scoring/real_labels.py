@@ -1,0 +1,68 @@
+"""ReaL labels: which classes are really seen on ILSVRC's validation images (Beyer et al. 2020)."""
+
+import json
+import pathlib
+import re
+
+import tensorflow as tf
+
+from base.commandline import UserError
+from data_prep import schema
+from pipelines.reading import dataset_options
+from pipelines.reading.dataset import Source
+from trainers.scoring.tally import RealLabels
+
+# ILSVRC 2012's first and last class in the sorted order, which is the order of these labels.
+_FIRST, _LAST = "n01440764", "n15075141"
+_NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.")
+
+
+def read_real_labels(path: str, source: Source) -> RealLabels:
+    """Reads the published `real.json`: a list with a list of labels for each validation image.
+
+    Args:
+        path: the file. Its entry k is about the file ILSVRC2012_val_{k + 1}.
+        source: the data set, whose validation records say which file each is.
+
+    Returns:
+        The labels by position in the data set's validation split.
+
+    Raises:
+        UserError: the file is not such a list, or the data set is not ILSVRC 2012's validation set.
+    """
+    try:
+        listed = json.loads(pathlib.Path(path).read_text())
+        labels = [frozenset(int(label) for label in each) for each in listed]
+    except OSError as error:
+        raise UserError(f"--real_labels={path}: {error.strerror}") from None
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"--real_labels={path} is not a list of lists of labels ({error})"
+        ) from None
+    wnids = source.wnids
+    if (len(wnids), wnids[0], wnids[-1]) != (schema.ILSVRC2012_CLASSES, _FIRST, _LAST):
+        raise UserError(
+            f"--real_labels number the 1000 classes of ILSVRC 2012, {source.directory} has "
+            f"{len(wnids)} classes from {wnids[0]} to {wnids[-1]}"
+        )
+    found = []
+    for name in _file_names(source):
+        match = _NUMBER.search(name)
+        number = int(match[1]) if match else 0
+        if not 1 <= number <= len(labels):
+            raise UserError(
+                f"--real_labels={path} has {len(labels)} entries, none of them for {name!r}: its "
+                "entries are for files ILSVRC2012_val_00000001.JPEG and so on"
+            )
+        found.append(labels[number - 1])
+    return RealLabels(found)
+
+
+def _file_names(source: Source) -> list[str]:
+    opener = source.shard_opener(schema.VALIDATION)
+    shards = tf.data.Dataset.range(len(source.split(schema.VALIDATION)))
+    features = {schema.FILE_NAME: tf.io.FixedLenFeature([], tf.string, "")}
+    records = shards.flat_map(opener).batch(1024)
+    names = records.map(lambda each: tf.io.parse_example(each, features)[schema.FILE_NAME])
+    names = names.with_options(dataset_options.unattended())
+    return [name.decode() for part in names.as_numpy_iterator() for name in part]

@@ -1,0 +1,163 @@
+"""A trained run as a classifier of image files, with the preprocessing of its evaluation.
+
+A file goes the way of a validation image: data_prep's own image stage makes of it what the data set
+would store, by the settings that the run has recorded; then come the run's --eval_map and
+--eval_device_map. So a file from the source gives the logits that its record gives, and so does the
+stored image itself, which the image stage leaves as it is. The data set is not needed.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from base.commandline import UserError
+from data_prep import schema
+from data_prep.image import conversion
+from pipelines import input_pipeline
+from pipelines.chain import host_chain
+from pipelines.functions.decoders import JpegDecoder, RawDecoder
+from pipelines.reading.dataset import Source, open_dataset
+from trainers.config import TrainConfig
+from trainers.run_config import TrainedConfig
+from trainers.run_folder.folder import DATA_FILE, Run
+from trainers.training import models
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """One image as a data set stores it.
+
+    Attributes:
+        encoded: a JPEG file, or raw pixels.
+        pixels: uint8 [height, width, 3], what was encoded.
+    """
+
+    encoded: bytes
+    pixels: np.ndarray
+
+
+class UnreadableError(Exception):
+    """A file that is no image, or none for this run; the message is the reason."""
+
+
+class Classifier:
+    """One run's net and its preprocessing.
+
+    Attributes:
+        config: the run's flags.
+        source: the run's data set in so far as the run folder describes it: it has no records.
+        settings: how the data set's images were made.
+        model: from float32 images to logits.
+    """
+
+    def __init__(self, run: Run, which: TrainedConfig):
+        """Opens a run. Raises UserError where it lacks a checkpoint, or a record of its data."""
+        self.config: TrainConfig = run.config()
+        self.source, self.settings = recorded_source(run, self.config)
+        model = models.load_trained(run, self.config, self.source, which)
+        if isinstance(model.output, Mapping):  # auxiliary heads are for training
+            model = keras.Model(model.input, model.output["logits"])
+        self.model = model
+        pipeline = self.config.pipeline
+        self._host = host_chain(pipeline.eval_map, "eval_map", **self.source.given())
+        self._size = input_pipeline.image_size(pipeline, training=False)
+        self._device = input_pipeline.device_map(self.source, pipeline, training=False)
+        self._crops = tf.function(
+            self._crops_of,
+            input_signature=[
+                tf.TensorSpec([None], tf.string),
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec([None], tf.int32),
+            ],
+            autograph=False,
+        )
+        self._logits = tf.function(
+            self.logits_of,
+            input_signature=[tf.TensorSpec([None, *self._size, 3], tf.uint8)],
+            autograph=False,
+        )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the crops that the net is given, in pixels."""
+        return self._size
+
+    def store(self, data: bytes) -> Stored:
+        """What the data set would store of an image file, whatever Pillow opens.
+
+        Raises:
+            UnreadableError: it is no image, or too small for the run's crops.
+        """
+        try:
+            image = conversion.convert(data, self.settings)
+        except conversion.RejectedError as error:
+            raise UnreadableError(str(error)) from None
+        height, width = image.pixels.shape[:2]
+        if min(height, width) < self._host.min_side:
+            raise UnreadableError(
+                f"{width}x{height} pixels, smaller than the crop of {self._host.min_side}"
+            )
+        return Stored(image.encoded, image.pixels[..., :3])
+
+    def crops(self, stored: Sequence[Stored]) -> np.ndarray:
+        """What the net is given of stored images, before the device chain: uint8 [b, h, w, 3]."""
+        return self._crops(
+            tf.constant([image.encoded for image in stored]),
+            tf.constant([image.pixels.shape[0] for image in stored]),
+            tf.constant([image.pixels.shape[1] for image in stored]),
+        ).numpy()
+
+    def logits(self, crops: np.ndarray) -> np.ndarray:
+        """Logits float32 [b, N] of crops uint8 [b, h, w, 3]."""
+        return self._logits(tf.constant(crops)).numpy()
+
+    def logits_of(self, crops: tf.Tensor) -> tf.Tensor:
+        """`logits` on tensors, to be traced."""
+        return self.model(self.normalized(crops), training=False)
+
+    def normalized(self, crops: tf.Tensor) -> tf.Tensor:
+        """Crops uint8 [b, h, w, 3] after the device chain: float32."""
+        return self._device({"image": crops})["image"]
+
+    def _crops_of(self, encoded: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        label = tf.zeros_like(height)
+        examples = {"image": encoded, "height": height, "width": width, "label": label}
+        drawn = self._host.draw(examples, tf.stack([label, label], axis=-1))
+        return tf.map_fn(
+            lambda single: self._host.apply(*single)["image"],
+            (examples, drawn),
+            fn_output_signature=tf.TensorSpec([*self._size, 3], tf.uint8),
+        )
+
+
+def recorded_source(run: Run, config: TrainConfig) -> tuple[Source, schema.ImageSettings]:
+    """The run's data set as its folder describes it, and how the set's images were made.
+
+    The source has classes, statistics and a decoder, but no records. Where the folder does not
+    describe images of this workspace, the data set itself is opened.
+
+    Raises:
+        UserError: the folder does not describe the data set, and it cannot be opened.
+    """
+    path = run.directory / DATA_FILE
+    try:
+        data = json.loads(path.read_text())
+        wnids, words = tuple(data["wnids"]), tuple(data["words"])
+        settings = schema.ImageSettings(**data["settings"])
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: it describes the run's data set") from None
+    except (KeyError, TypeError, ValueError):
+        source = open_dataset(config.pipeline)
+        manifest = source.manifest
+        return source, manifest.settings if manifest else schema.ImageSettings(geometry="none")
+    statistics = None
+    if (run.directory / schema.STATISTICS_FILE).exists():
+        statistics = schema.Statistics.load(run.directory)
+    raw = settings.encoding == "raw"
+    decoder = RawDecoder() if raw else JpegDecoder(config.pipeline.decoding)
+    source = Source(None, wnids, words, {}, decoder, has_sizes=True, statistics=statistics)
+    return source, settings

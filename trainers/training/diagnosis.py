@@ -1,0 +1,140 @@
+"""What is wrong with a training that goes wrong, in words.
+
+Three questions: is the data degenerate (before the first step), has the loss stayed at chance
+level, and where does the first value that is not finite come from. Each looks at one global batch,
+made again from its number, and answers in lines for people.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainers.training import losses
+
+# A loss this close to ln(classes) is chance level, relatively: predicting the class frequencies.
+CHANCE_MARGIN = 0.02
+# Below this share of the largest level a batch's images count as constant.
+CONSTANT_STD = 1e-3
+
+
+def degenerate_data(images: np.ndarray, labels: np.ndarray) -> list[str]:
+    """What makes a batch useless: labels all alike, or images without content.
+
+    Args:
+        images: [B, H, W, 3], of any scale, as the net sees them.
+        labels: int [B], or [B, N].
+    """
+    findings = []
+    if labels.ndim == 2:
+        labels = labels.argmax(axis=1)
+    if len(labels) >= 8 and len(np.unique(labels)) == 1:
+        findings.append(
+            f"all {len(labels)} labels of the first batch are {int(labels[0])}: the data set has "
+            "one class only, or is not shuffled (--shuffle_buffer_mb), or its labels are wrong"
+        )
+    deviation = float(images.std(axis=(1, 2, 3)).mean())
+    if deviation <= CONSTANT_STD * max(1e-12, float(np.abs(images).max())):
+        findings.append("the images of the first batch are constant: look at pipelines/preview.py")
+    return findings
+
+
+def at_chance(loss: float, num_classes: int) -> bool:
+    """Whether a mean loss (nats) is what predicting no class above another gives."""
+    return abs(loss / math.log(num_classes) - 1) < CHANCE_MARGIN if num_classes > 1 else False
+
+
+def why_at_chance(
+    model: keras.Model, images: tf.Tensor, labels: np.ndarray, learning_rate: float
+) -> list[str]:
+    """Possible reasons why a net has learned nothing, from what it does with one batch.
+
+    Args:
+        model: the net as it is now.
+        images: float32 [B, H, W, 3], after the device chain.
+        labels: int [B], or [B, N].
+        learning_rate: the current one.
+    """
+    findings = degenerate_data(np.asarray(images), labels)
+    for name, output in _layer_outputs(model, images):
+        if "relu" in name or _is_relu(model.get_layer(name)):
+            alive = float(tf.reduce_mean(tf.cast(tf.reduce_any(output > 0, axis=0), tf.float32)))
+            if alive < 0.1:
+                findings.append(
+                    f"{1 - alive:.0%} of the units of {name} are dead (0 for every image of a "
+                    "batch): a lower --learning_rate, --warmup_epochs, or another initialisation"
+                )
+                break
+    logits = _logits(model(images, training=False))
+    spread = float(tf.reduce_mean(tf.math.reduce_std(logits, axis=0)))
+    findings.append(
+        f"the learning rate is {learning_rate:.3g}; logits vary by {spread:.2g} from image to "
+        "image (near 0: the net does not see its input yet)"
+    )
+    return findings
+
+
+@dataclasses.dataclass(frozen=True)
+class NonFinite:
+    """Where the first value that is not finite was found.
+
+    Attributes:
+        place: `input`, the name of a layer, `loss`, or `gradient of <variable>`.
+        examples: indices in the global batch, of the examples concerned; empty for a gradient that
+            no single example explains.
+    """
+
+    place: str
+    examples: tuple[int, ...]
+
+
+def locate_non_finite(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> NonFinite | None:
+    """Follows one global batch forward, then backward, to the first value that is not finite.
+
+    The batch goes through the net as in an evaluation, so that examples do not mix through batch
+    statistics. Returns None where everything is finite.
+
+    Args:
+        model: the net with the weights before the step.
+        images: float32 [B, H, W, 3], after the device chain.
+        labels: int32 [B], or float32 [B, N].
+    """
+    for name, output in [("input", images), *_layer_outputs(model, images)]:
+        if bad := _bad_examples(output):
+            return NonFinite(name, bad)
+    with tf.GradientTape() as tape:
+        loss = losses.cross_entropy(_logits(model(images, training=True)), labels)
+        total = tf.reduce_mean(loss)
+    if bad := _bad_examples(loss):
+        return NonFinite("loss", bad)
+    gradients = tape.gradient(total, model.trainable_variables)
+    for variable, gradient in reversed(
+        list(zip(model.trainable_variables, gradients, strict=True))
+    ):
+        if not bool(tf.reduce_all(tf.math.is_finite(gradient))):
+            return NonFinite(f"gradient of {variable.path}", ())
+    return None
+
+
+def _layer_outputs(model: keras.Model, images: tf.Tensor) -> Sequence[tuple[str, tf.Tensor]]:
+    """The output of every layer for a batch, in the order of the forward pass."""
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    outputs = keras.Model(model.input, [layer.output for layer in layers])(images, training=False)
+    return [(layer.name, output) for layer, output in zip(layers, outputs, strict=True)]
+
+
+def _bad_examples(values: tf.Tensor) -> tuple[int, ...]:
+    flat = tf.reshape(tf.cast(values, tf.float32), [tf.shape(values)[0], -1])
+    finite = tf.reduce_all(tf.math.is_finite(flat), axis=1)
+    return tuple(int(index) for index in tf.where(~finite).numpy().ravel())
+
+
+def _logits(outputs: tf.Tensor | Mapping[str, tf.Tensor]) -> tf.Tensor:
+    return outputs["logits"] if isinstance(outputs, Mapping) else outputs
+
+
+def _is_relu(layer: keras.layers.Layer) -> bool:
+    return getattr(getattr(layer, "activation", None), "__name__", "") == "relu"

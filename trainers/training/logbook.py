@@ -1,0 +1,187 @@
+"""What a run says while it trains: lines of metrics.jsonl, lines on the screen, TensorBoard."""
+
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from base.commandline import UserError
+from trainers.run_folder.metrics import MetricsLog
+from trainers.training.progress import ProgressLine
+from trainers.training.step import GRADIENT_NORM, IMAGES, INPUT_WAIT, LOSS, STEPS, TOP1, TOP5
+from trainers.training.validation import Score
+
+
+class Logbook:
+    """Turns the sums of the steps since the last line into lines, and times them."""
+
+    def __init__(
+        self,
+        run_dir: pathlib.Path,
+        *,
+        resumed_step: int,
+        total_steps: int,
+        steps_per_epoch: int,
+        tensorboard: bool,
+    ):
+        """Opens the run's log.
+
+        Raises:
+            UserError: TensorBoard is asked for and not installed.
+        """
+        self._total_steps, self._steps_per_epoch = total_steps, steps_per_epoch
+        self._log = MetricsLog(run_dir, resumed_step)
+        self._progress = ProgressLine(total_steps)
+        self._tensorboard_dir = run_dir / "tensorboard"
+        self._summaries = _summary_writer(self._tensorboard_dir) if tensorboard else None
+        self._profiling = False
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Leaves what just happened (an evaluation, a checkpoint) out of the images per second."""
+        self._since = time.monotonic()
+        self._images = self._waited = 0.0
+
+    def steps(self, step: int, rows: Any, window: Sequence[float]) -> None:
+        """Takes note of the rows of steps just taken, up to `step`; `window` sums them."""
+        self._images += float(rows[:, IMAGES].sum())
+        self._waited += float(rows[:, INPUT_WAIT].sum())
+        self._progress.show(step, _means(window))
+
+    def train(self, step: int, window: Sequence[float], learning_rate: float) -> None:
+        """Writes a line of train metrics: the means of the steps that `window` sums."""
+        seconds = time.monotonic() - self._since
+        images = window[IMAGES]
+        if not images:
+            self.say(f"step {step}/{self._total_steps}  every step since the last line was skipped")
+            return
+        values = {
+            "step": step,
+            "epoch": self._epoch(step),
+            "split": "train",
+            "loss": window[LOSS] / images,
+            "top1": window[TOP1] / images,
+            "top5": window[TOP5] / images,
+            "learning_rate": learning_rate,
+            "gradient_norm": window[GRADIENT_NORM] / window[STEPS],
+            "images_per_second": round(self._images / seconds, 2),
+            "input_wait": round(min(1.0, self._waited / seconds), 4),
+        }
+        self._write(values)
+        waited = min(1.0, self._waited / seconds)
+        self.say(
+            f"step {step}/{self._total_steps}  epoch {values['epoch']:.2f}  {_means(window)}  "
+            f"rate {learning_rate:.3g}  {values['images_per_second']:.1f} images/s"
+            + (f"  waiting for data {100 * waited:.0f} % of the time" if waited > 0.1 else "")
+            + _device_memory()
+        )
+        self.restart_clock()
+
+    def validation(self, step: int, score: Score) -> None:
+        """Writes a line of validation metrics."""
+        values = {"step": step, "epoch": self._epoch(step), "split": "validation", **vars(score)}
+        self._write(values)
+        self.say(f"step {step}  validation: {score.line()} ({score.images} images)")
+
+    def images(self, images: tf.Tensor) -> None:
+        """Shows images, float32 [n, height, width, 3] of any scale, in TensorBoard."""
+        if self._summaries and len(images):
+            low, high = tf.reduce_min(images), tf.reduce_max(images)
+            with self._summaries.as_default(step=0):
+                tf.summary.image("input", (images - low) / (high - low), max_outputs=len(images))
+
+    def start_profile(self) -> None:
+        """Begins to record what TensorFlow does, for TensorBoard."""
+        tf.profiler.experimental.start(str(self._tensorboard_dir))
+        self._profiling = True
+
+    def stop_profile(self) -> None:
+        """Ends the recording and writes it."""
+        if self._profiling:
+            tf.profiler.experimental.stop()
+            self._profiling = False
+            self.say(f"profile written to {self._tensorboard_dir}: tensorboard --logdir on it")
+
+    def say(self, text: str) -> None:
+        """Prints a line that stays above the progress bar."""
+        self._progress.keep(text)
+
+    def close(self) -> None:
+        """Closes the files and takes the progress bar away."""
+        self._progress.close()
+        self._log.close()
+        if self._summaries:
+            self._summaries.close()
+
+    def _epoch(self, step: int) -> float:
+        return round(step / self._steps_per_epoch, 4)
+
+    def _write(self, values: dict[str, Any]) -> None:
+        self._log.write(**values)
+        if self._summaries:
+            with self._summaries.as_default(step=values["step"]):
+                for name, value in values.items():
+                    if isinstance(value, float):
+                        tf.summary.scalar(f"{values['split']}/{name}", value)
+
+
+class SilentLogbook(Logbook):
+    """The logbook of a worker that is not the first: it writes and says nothing."""
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def restart_clock(self) -> None:
+        """Nothing is timed."""
+
+    def steps(self, step: int, rows: Any, window: Sequence[float]) -> None:
+        """Shows nothing."""
+
+    def train(self, step: int, window: Sequence[float], learning_rate: float) -> None:
+        """Writes nothing."""
+
+    def validation(self, step: int, score: Score) -> None:
+        """Writes nothing."""
+
+    def images(self, images: tf.Tensor) -> None:
+        """Shows nothing."""
+
+    def start_profile(self) -> None:
+        """Records nothing."""
+
+    def stop_profile(self) -> None:
+        """Records nothing."""
+
+    def say(self, text: str) -> None:
+        """Says nothing."""
+
+    def close(self) -> None:
+        """Closes nothing."""
+
+
+def _means(window: Sequence[float]) -> str:
+    images = window[IMAGES]
+    if not images:
+        return "skipped"
+    return f"loss {window[LOSS] / images:.4f}  top-1 {100 * window[TOP1] / images:.1f} %"
+
+
+def _device_memory() -> str:
+    """The largest memory that any GPU has held at once; nothing where there is no GPU."""
+    gpus = tf.config.list_logical_devices("GPU")
+    if not gpus:
+        return ""
+    peaks = [
+        tf.config.experimental.get_memory_info(gpu.name.split("device:")[-1])["peak"]
+        for gpu in gpus
+    ]
+    return f"  {max(peaks) / 2**30:.1f} GiB"
+
+
+def _summary_writer(directory: pathlib.Path) -> tf.summary.SummaryWriter:
+    try:
+        return tf.summary.create_file_writer(str(directory))
+    except ImportError:
+        raise UserError("--tensorboard needs the package: pip install tensorboard") from None

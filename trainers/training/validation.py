@@ -1,0 +1,103 @@
+"""Evaluation protocols: how a split's images become one score. Each is named in its result."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from data_prep import schema
+from pipelines import input_pipeline
+from pipelines.config import PipelineConfig
+from pipelines.reading.dataset import Source
+from trainers.training import losses
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """What an evaluation found: means over `images` images; accuracies are fractions."""
+
+    images: int
+    loss: float
+    top1: float
+    top5: float
+
+    def line(self) -> str:
+        """The score as people read it."""
+        return f"top-1 {self.top1:.1%}, top-5 {self.top5:.1%}, loss {self.loss:.4f}".replace(
+            "%", " %"
+        )
+
+
+class CenterCrop:
+    """One crop an image, by the flags' --eval_map: the protocol that most figures use.
+
+    Built once, called after every epoch: the compiled step is kept.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        source: Source,
+        config: PipelineConfig,
+        strategy: tf.distribute.Strategy,
+        split: str = schema.VALIDATION,
+    ):
+        self._source, self._config, self._strategy, self._split = source, config, strategy, split
+        replicas = strategy.num_replicas_in_sync
+        self._batch_size = math.ceil(config.eval_batch_size / replicas)
+        self._images = source.num_records(split)
+        self._batches = math.ceil(self._images / (self._batch_size * replicas))
+        if isinstance(model.output, Mapping):  # auxiliary heads are for training
+            model = keras.Model(model.input, model.output["logits"])
+        device_map = input_pipeline.device_map(source, config, training=False)
+
+        @tf.autograph.experimental.do_not_convert
+        def sums_of_batch(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+            batch = device_map(batch)
+            labels, weight = batch["label"], batch["weight"]
+            logits = model(batch["image"], training=False)
+            columns = (
+                losses.cross_entropy(logits, labels),
+                losses.correct(logits, labels, 1),
+                losses.correct(logits, labels, losses.TOP_K),
+                tf.ones_like(weight),
+            )
+            # Padding is dropped, not multiplied by 0: its loss may be anything.
+            return tf.stack(
+                [tf.reduce_sum(tf.where(weight > 0, column, 0.0)) for column in columns]
+            )
+
+        @tf.function
+        def sums_of_batches(iterator: Any, count: tf.Tensor) -> tf.Tensor:
+            sums = tf.TensorArray(tf.float32, size=count, element_shape=[4])
+            for index in tf.range(count):
+                parts = strategy.run(sums_of_batch, args=(next(iterator),))
+                sums = sums.write(index, strategy.reduce("SUM", parts, axis=None))
+            return tf.reduce_sum(tf.cast(sums.stack(), tf.float64), axis=0)
+
+        self._sums_of_batches = sums_of_batches
+
+    def evaluate(self) -> Score:
+        """Scores the model as it is now, over every image of the split exactly once."""
+        replicas = self._strategy.num_replicas_in_sync
+
+        def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return input_pipeline.evaluate(
+                self._source,
+                self._config,
+                batch_size=self._batch_size,
+                replicas=replicas,
+                split=self._split,
+                host=context.input_pipeline_id,
+                hosts=context.num_input_pipelines,
+            )
+
+        iterator = iter(self._strategy.distribute_datasets_from_function(dataset))
+        sums = self._sums_of_batches(iterator, tf.constant(self._batches)).numpy()
+        loss, top1, top5, images = (float(value) for value in sums)
+        if images != self._images:
+            raise AssertionError(f"{images} images were scored, {self._split} has {self._images}")
+        return Score(int(images), loss / images, top1 / images, top5 / images)

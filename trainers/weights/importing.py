@@ -1,0 +1,211 @@
+"""Gives a net the weights that others have trained: every array used once, or none at all."""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+import nets
+from base.commandline import UserError
+from base.spec import parse_call
+from pipelines.reading.dataset import Source, open_dataset
+from trainers.run_config import ImportConfig
+from trainers.run_folder import checkpoints
+from trainers.run_folder.folder import RESULT_FILE, Run, new_run
+from trainers.run_folder.metrics import METRICS_FILE
+from trainers.training import models
+from trainers.training.step import COLUMNS
+from trainers.weights.files import WeightFile, read
+from trainers.weights.names import ORIGINS, OUR_OWN, REFUSED, Origin, numbered_from_zero
+
+# torch's names of variables, to ours: (of a convolution or fully connected layer, of a norm).
+_TORCH_VARIABLES = {
+    "weight": ("kernel", "gamma"),
+    "bias": ("bias", "beta"),
+    "running_mean": ("", "moving_mean"),
+    "running_var": ("", "moving_variance"),
+}
+# How many batches torch has averaged its statistics over: no weight.
+_TORCH_COUNTER = "num_batches_tracked"
+
+
+def import_weights(config: ImportConfig, file: str) -> tuple[Run, str]:
+    """Makes a finished run folder of a net with the weights of a file.
+
+    Returns the run, and what is to be said about it.
+
+    Raises:
+        UserError: the file cannot be read; it is not of this net; an array is left over, missing
+            or of another shape.
+    """
+    weights = read(pathlib.Path(file))
+    train_config = config.train
+    name = parse_call(train_config.net).name
+    try:
+        entry = nets.entry(name)
+    except ValueError as error:
+        raise UserError(f"--net={train_config.net}: {error}") from None
+    origin = _origin(weights, entry)
+    place = pathlib.Path(config.run)
+    pipeline = train_config.pipeline
+    if origin.device_map and not config.keep_device_map:
+        pipeline = dataclasses.replace(
+            pipeline, eval_device_map=origin.device_map, train_device_map=origin.device_map
+        )
+    train_config = dataclasses.replace(
+        train_config,
+        pipeline=pipeline,
+        runs_dir=str(place.parent),
+        experiment=place.name,
+        note=train_config.note or f"weights of {weights.path.name}",
+    )
+    source = open_dataset(pipeline)
+    model = models.build(train_config, source, nets, training=False)
+    assign(model, weights, entry)
+    run, lock = new_run(train_config, source)
+    with lock:
+        _save(run, model, source, weights)
+    said = f"note: {origin.departures}" if origin.departures else ""
+    return run, said
+
+
+def assign(model: keras.Model, weights: WeightFile, entry: nets.Net) -> None:
+    """Gives every variable of the model its array from the file.
+
+    Raises:
+        UserError: as `import_weights`; the model is then as it was.
+    """
+    origin = _origin(weights, entry)
+    arrays = _in_our_layout(weights, origin, entry, model)
+    _fold_biases(arrays, model)
+    variables = {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.weights}
+    where = f"--from={weights.path} does not fit {entry.name}"
+    if left_over := sorted(arrays.keys() - variables.keys()):
+        raise UserError(f"{where}: it has {_listed(left_over)}, the net has not")
+    if missing := sorted(variables.keys() - arrays.keys()):
+        raise UserError(f"{where}: the net has {_listed(missing)}, the file has not")
+    for name, variable in variables.items():
+        if tuple(variable.shape) != arrays[name].shape:
+            raise UserError(
+                f"{where}: {name} has shape {arrays[name].shape} in the file, "
+                f"{tuple(variable.shape)} in the net (for this number of classes and image size)"
+            )
+        if not np.isfinite(arrays[name]).all():
+            raise UserError(f"{where}: {name} has values that are not finite")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def _origin(weights: WeightFile, entry: nets.Net) -> Origin:
+    key = (weights.form, entry.name)
+    if key in REFUSED:
+        raise UserError(f"--from={weights.path}: {REFUSED[key]}")
+    if weights.form == "numpy" and key not in ORIGINS:
+        return OUR_OWN
+    if key not in ORIGINS:
+        known = ", ".join(sorted({name for form, name in ORIGINS if form == weights.form}))
+        raise UserError(
+            f"--from={weights.path}: no {weights.form} weights are known for --net={entry.name}, "
+            f"but for: {known}"
+        )
+    return ORIGINS[key]
+
+
+def _in_our_layout(
+    weights: WeightFile, origin: Origin, entry: nets.Net, model: keras.Model
+) -> dict[str, np.ndarray]:
+    """The file's arrays under our names `<layer>/<variable>`, with axes in our order."""
+    names = origin.names(entry)
+    if weights.form == "numpy":
+        names = {layer.name: layer.name for layer in model.layers} | names
+    arrays = weights.arrays
+    if weights.form == "keras" and any("conv2d" in name for name in arrays):
+        arrays = numbered_from_zero(arrays)
+    ours: dict[str, np.ndarray] = {}
+    unknown = []
+    for name, array in arrays.items():
+        layer, _, variable = name.rpartition("/" if weights.form == "keras" else ".")
+        if variable == _TORCH_COUNTER and weights.form == "torch":
+            continue
+        target = names.get(layer)
+        if target is None:
+            unknown.append(name)
+            continue
+        if weights.form == "torch":
+            variable, array = _from_torch(variable, array, target, origin, model)
+        if array.ndim == 4 and target in ("fc", "classifier"):
+            array = array.reshape(array.shape[2:])  # MobileNet's 1x1 convolution
+        key = f"{target}/{variable}"
+        if key in ours:
+            raise UserError(f"--from={weights.path}: two arrays are {key}, one of them {name}")
+        ours[key] = array
+    if unknown:
+        raise UserError(
+            f"--from={weights.path} does not fit {entry.name}: nothing is known of "
+            f"{_listed(sorted(unknown))}"
+        )
+    return ours
+
+
+def _from_torch(
+    variable: str, array: np.ndarray, target: str, origin: Origin, model: keras.Model
+) -> tuple[str, np.ndarray]:
+    """torch's variable and array as ours: kernels [h, w, in, out], matrices [in, out]."""
+    is_norm = isinstance(_layer(model, target), keras.layers.BatchNormalization)
+    variable = _TORCH_VARIABLES.get(variable, (variable, variable))[is_norm] or variable
+    if variable == "kernel" and array.ndim == 4:
+        array = array.transpose(2, 3, 1, 0)
+    elif variable == "kernel" and array.ndim == 2:
+        if target == origin.flattened:  # torch flattens [channel, height, width]
+            flatten = model.get_layer(f"{target}_flatten")
+            height, width, channels = flatten.input.shape[1:]
+            if array.shape[1] == height * width * channels:
+                array = array.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+                array = array.reshape(len(array), -1)
+        array = array.T
+    return variable, array
+
+
+def _layer(model: keras.Model, name: str) -> keras.layers.Layer | None:
+    return next((layer for layer in model.layers if layer.name == name), None)
+
+
+def _fold_biases(arrays: dict[str, np.ndarray], model: keras.Model) -> None:
+    """A bias before a batch normalisation, which our layers have none of, moves into its mean."""
+    layers = {layer.name: layer for layer in model.layers}
+    for name in [name for name in arrays if name.endswith("/bias")]:
+        layer = name.removesuffix("/bias")
+        mean = f"{layer}_bn/moving_mean"
+        unused = layer in layers and not getattr(layers[layer], "use_bias", True)
+        if unused and mean in arrays:
+            arrays[mean] = arrays[mean] - arrays.pop(name)
+
+
+def _save(run: Run, model: keras.Model, source: Source, weights: WeightFile) -> None:
+    """Writes the checkpoint and what makes the run a finished one, of no steps."""
+    state = {
+        "step": 0,
+        "label_order": source.label_order,
+        "validation_errors": [],
+        "window": [0.0] * COLUMNS,
+    }
+    path = checkpoints.save(run.checkpoints, checkpoints.model_variables(model), state, keep=1)
+    checkpoints.mark_best(path)
+    (run.directory / METRICS_FILE).touch()
+    digest = hashlib.sha256(weights.path.read_bytes()).hexdigest()
+    imported: Mapping[str, Any] = {
+        "file": weights.path.name,
+        "sha256": digest,
+        "form": weights.form,
+        "arrays": len(weights.arrays),
+    }
+    run.write_json(RESULT_FILE, {"step": 0, "imported": imported})
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return f"{', '.join(names[:4])}{more}"
