@@ -10,7 +10,7 @@ import tensorflow as tf
 from pipelines.chain import Chain, device_chain, host_chain, output_shape
 from pipelines.config import SYNTHETIC, PipelineConfig
 from pipelines.reading import dataset_options
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 
 Batch = dict[str, Any]
 
@@ -35,13 +35,13 @@ def chunk_size(batch_size: int) -> int:
 class BatchMaker:
     """Turns records in order into batches."""
 
-    def __init__(self, source: Source, config: PipelineConfig, host_map: tuple[str, str]):
+    def __init__(self, dataset: Dataset, config: PipelineConfig, host_map: tuple[str, str]):
         """`host_map` is what `host_map_of` gives for training or for evaluation."""
-        self._source, self._config = source, config
+        self._dataset, self._config = dataset, config
         flag, chain = host_map
-        self._host = host_chain(chain, flag, **source.given())
+        self._host = host_chain(chain, flag, **dataset.given())
         self._shape = output_shape(self._host, flag)
-        self._device = device_chain_of(source, config, flag == "train_map")
+        self._device = device_chain_of(dataset, config, flag == "train_map")
 
     @property
     def pairs(self) -> bool:
@@ -78,7 +78,7 @@ class BatchMaker:
 
     def _decode(self, records: tf.Tensor, seed: tf.Tensor) -> Batch:
         """Parses and draws for a whole chunk, then runs the host chain example by example."""
-        examples = self._source.parse(records)
+        examples = self._dataset.parse(records)
         drawn = self._host.draw(examples, seed)
         images = tf.map_fn(
             lambda single: self._host.apply(*single)["image"],
@@ -92,11 +92,11 @@ class BatchMaker:
         generator = np.random.default_rng(self._config.seed)
         pixels = generator.integers(0, 256, (chunk, *self._shape), np.uint8)
         images = tf.constant(pixels)
-        labels = tf.constant(generator.integers(0, self._source.num_classes, chunk), tf.int32)
+        labels = tf.constant(generator.integers(0, self._dataset.num_classes, chunk), tf.int32)
         return lambda records, seed: {"image": images, "label": labels}
 
 
-def device_chain_of(source: Source, config: PipelineConfig, training: bool) -> Chain:
+def device_chain_of(dataset: Dataset, config: PipelineConfig, training: bool) -> Chain:
     """The device chain that the flags name, of training or of evaluation."""
     flag = "train_device_map" if training else "eval_device_map"
-    return device_chain(getattr(config, flag), flag, **source.given())
+    return device_chain(getattr(config, flag), flag, **dataset.given())

@@ -40,11 +40,11 @@ def main() -> None:
     from pipelines import measurement
     from pipelines.reading.dataset import open_dataset
 
-    source = open_dataset(config.pipeline)
+    dataset = open_dataset(config.pipeline)
     if config.epochs:
-        measurement.print_memory(source, config.pipeline, config.epochs)
+        measurement.print_memory(dataset, config.pipeline, config.epochs)
     else:
-        measurement.print_stages(source, config.pipeline, config.rounds, config.seconds)
+        measurement.print_stages(dataset, config.pipeline, config.rounds, config.seconds)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pipelines.chain import Chain, device_chain, host_chain
 from pipelines.config import PipelineConfig
 from pipelines.functions import draws
 from pipelines.functions.map_function import Example
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 
 # All in pixels, but for the last two.
 _TILE = 192
@@ -44,19 +44,21 @@ class Column:
     captions: list[str]
 
 
-def columns_of(source: Source, config: PipelineConfig, count: int) -> list[Column]:
+def columns_of(dataset: Dataset, config: PipelineConfig, count: int) -> list[Column]:
     """The first `count` training images of a run, as stored and after each map function."""
     # As a batch of so many images, because a chunk divides a batch; the order is the same.
     few = dataclasses.replace(config, train_batch_size=count)
-    serialized, epoch, first = next(iter(input_pipeline.training_records(source, few, chunk=count)))
+    serialized, epoch, first = next(
+        iter(input_pipeline.training_records(dataset, few, chunk=count))
+    )
     seeds = draws.example_seeds(config.seed, epoch, first + tf.range(count, dtype=tf.int64))
-    given = source.given()
+    given = dataset.given()
     host = host_chain(config.train_map_at(0), "train_map", **given)
     device = device_chain(config.train_device_map, "train_device_map", **given)
-    batch = source.parse(serialized)
-    stored, host_columns, images = _on_host(source, host, batch, seeds)
+    batch = dataset.parse(serialized)
+    stored, host_columns, images = _on_host(dataset, host, batch, seeds)
     mapped = {"image": images, "label": batch["label"]}
-    return [stored, *host_columns, *_on_device(source, device, mapped, seeds)]
+    return [stored, *host_columns, *_on_device(dataset, device, mapped, seeds)]
 
 
 def painted(columns: Sequence[Column]) -> Image.Image:
@@ -86,21 +88,21 @@ def painted(columns: Sequence[Column]) -> Image.Image:
 
 
 def _on_host(
-    source: Source, chain: Chain, batch: Example, seeds: tf.Tensor
+    dataset: Dataset, chain: Chain, batch: Example, seeds: tf.Tensor
 ) -> tuple[Column, list[Column], tf.Tensor]:
     """The stored images, a column for each function, and the batch that goes to the device."""
     drawn = _rows(chain.draw(batch, seeds))
     examples = _rows(batch)
     tiles = []
     for example, choices in zip(examples, drawn, strict=True):
-        image = Image.fromarray(source.decoder.decode(example).numpy())
+        image = Image.fromarray(dataset.decoder.decode(example).numpy())
         if "box" in choices[0]:
             top, left, height, width = choices[0]["box"].numpy().tolist()
             corners = (left, top, left + width - 1, top + height - 1)
             ImageDraw.Draw(image).rectangle(corners, outline=_BOX_COLOR, width=3)
         tiles.append(np.asarray(image))
     captions = [
-        f"{source.words[int(example['label'])]}, {tile.shape[1]}x{tile.shape[0]}"
+        f"{dataset.words[int(example['label'])]}, {tile.shape[1]}x{tile.shape[0]}"
         for example, tile in zip(examples, tiles, strict=True)
     ]
     columns = []
@@ -115,7 +117,7 @@ def _on_host(
     return Column("stored", tiles, captions), columns, images
 
 
-def _on_device(source: Source, chain: Chain, batch: Example, seeds: tf.Tensor) -> list[Column]:
+def _on_device(dataset: Dataset, chain: Chain, batch: Example, seeds: tf.Tensor) -> list[Column]:
     """A column for each function, then one with the labels and the range that the net is given."""
     drawn = chain.draw(batch, seeds)
     columns = []
@@ -124,7 +126,7 @@ def _on_device(source: Source, chain: Chain, batch: Example, seeds: tf.Tensor) -
         said = [function.describe(_numbers(choice)) for choice in _rows(choices, len(seeds))]
         columns.append(Column(f"device: {call}", _visible(batch["image"]), said))
     captions = [
-        f"{_label(source, label)}, values {image.min():.3g} to {image.max():.3g}"
+        f"{_label(dataset, label)}, values {image.min():.3g} to {image.max():.3g}"
         for label, image in zip(batch["label"].numpy(), batch["image"].numpy(), strict=True)
     ]
     shape = "x".join(str(side) for side in batch["image"].shape)
@@ -146,10 +148,10 @@ def _thumbnail(tile: np.ndarray) -> Image.Image:
     return image
 
 
-def _label(source: Source, label: np.ndarray) -> str:
+def _label(dataset: Dataset, label: np.ndarray) -> str:
     if label.ndim == 0:
-        return source.words[int(label)]
-    shares = [(share, source.words[index]) for index, share in enumerate(label) if share > 0]
+        return dataset.words[int(label)]
+    shares = [(share, dataset.words[index]) for index, share in enumerate(label) if share > 0]
     return " + ".join(f"{share:.0%} {words}" for share, words in sorted(shares, reverse=True))
 
 

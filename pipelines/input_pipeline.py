@@ -34,13 +34,13 @@ from pipelines.chain import host_chain, output_shape
 from pipelines.config import OWN_SHARDS, SYNTHETIC, PipelineConfig
 from pipelines.functions import draws
 from pipelines.functions.decoders import JpegDecoder
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 from pipelines.reading.order import Order
 
 
 @tf.autograph.experimental.do_not_convert
 def train(
-    source: Source,
+    dataset: Dataset,
     config: PipelineConfig,
     *,
     batch_size: int,
@@ -52,7 +52,7 @@ def train(
     """Training batches for one host.
 
     Args:
-        source: the opened data set.
+        dataset: the opened data set.
         config: the flags.
         batch_size: images of each batch: one replica's part of the global batch.
         start: global batches that have been consumed: delivery goes on with the next one. The
@@ -65,18 +65,18 @@ def train(
     Raises:
         UserError: fewer images than a global batch, fewer shards than hosts, wrong chains.
     """
-    steps = steps_per_epoch(source, config, hosts=hosts)
+    steps = steps_per_epoch(dataset, config, hosts=hosts)
     host_batch, rest = divmod(config.train_batch_size, hosts)
     if rest or host_batch % batch_size:
         raise ValueError(f"{batch_size=} does not divide {config.train_batch_size} on {hosts=}")
-    maker = BatchMaker(source, config, host_map_of(config, training=True, epoch=start // steps))
+    maker = BatchMaker(dataset, config, host_map_of(config, training=True, epoch=start // steps))
     if batch_size % 2 and maker.pairs:
         raise UserError(
             f"--train_device_map mixes examples in pairs, which a batch of {batch_size} on each "
             "replica would tear apart: choose an even --train_batch_size for each replica"
         )
     chunks = training_records(
-        source,
+        dataset,
         config,
         chunk=chunk_size(batch_size),
         start=start,
@@ -102,7 +102,7 @@ def train(
 
 @tf.autograph.experimental.do_not_convert
 def training_records(
-    source: Source,
+    dataset: Dataset,
     config: PipelineConfig,
     *,
     chunk: int,
@@ -120,7 +120,7 @@ def training_records(
         Elements (serialized records string [chunk], epoch int64 [], index of the chunk's first
         record int64 []: in the epoch, or with --host_reading=own_shards in the host's part of it).
     """
-    steps = steps_per_epoch(source, config, hosts=hosts)
+    steps = steps_per_epoch(dataset, config, hosts=hosts)
     own = config.host_reading == OWN_SHARDS
     read_batch = config.train_batch_size // hosts if own else config.train_batch_size
     length = steps * read_batch
@@ -131,16 +131,16 @@ def training_records(
         chunks = numbers.map(lambda number: (nothing, number // length, number % length))
         return chunks if own else _dealt(chunks, config.train_batch_size, host, hosts)
     order = Order(
-        counts=tuple(shard.records for shard in source.split(schema.TRAIN)),
+        counts=tuple(shard.records for shard in dataset.split(schema.TRAIN)),
         length=length,
         seed=config.seed,
-        buffer=int(config.shuffle_buffer_mb * 2**20 / source.record_bytes(schema.TRAIN)),
+        buffer=int(config.shuffle_buffer_mb * 2**20 / dataset.record_bytes(schema.TRAIN)),
         host=host if own else 0,
         hosts=hosts if own else 1,
         same_every_epoch=config.overfit_batches > 0,
     )
     chunks = order.records(
-        source.shard_opener(schema.TRAIN),
+        dataset.shard_opener(schema.TRAIN),
         chunk=chunk,
         epochs=-1 if epochs is None else epochs,
         start_epoch=start // steps,
@@ -158,19 +158,19 @@ def _dealt(chunks: tf.data.Dataset, batch: int, host: int, hosts: int) -> tf.dat
 
 
 def file_names(
-    source: Source, config: PipelineConfig, step: int, host: int = 0, hosts: int = 1
+    dataset: Dataset, config: PipelineConfig, step: int, host: int = 0, hosts: int = 1
 ) -> list[str]:
     """The source's names of the images of a host's part of one global batch, in its order.
 
     Args:
-        source: the opened data set; where its records hold no names, positions stand for them.
+        dataset: the opened data set; where its records hold no names, positions stand for them.
         config: the flags.
         step: global batches before the one asked for.
         host: which of `hosts` this process is.
         hosts: processes that train together.
     """
     chunks = training_records(
-        source,
+        dataset,
         config,
         chunk=config.train_batch_size // hosts,
         start=step,
@@ -190,7 +190,7 @@ def file_names(
 
 @tf.autograph.experimental.do_not_convert
 def evaluate(
-    source: Source,
+    dataset: Dataset,
     config: PipelineConfig,
     *,
     batch_size: int,
@@ -205,7 +205,7 @@ def evaluate(
     replicas gets as many.
 
     Args:
-        source: the opened data set.
+        dataset: the opened data set.
         config: the flags.
         batch_size: images of each batch, for one replica.
         replicas: the number of batches of all hosts is a multiple of it.
@@ -213,14 +213,14 @@ def evaluate(
         host: which of `hosts` this process is; each gets its replicas' consecutive batches.
         hosts: processes that evaluate together.
     """
-    count = source.num_records(split)
+    count = dataset.num_records(split)
     full = -(-count // (batch_size * replicas)) * batch_size * replicas
-    maker = BatchMaker(source, config, host_map_of(config, training=False))
+    maker = BatchMaker(dataset, config, host_map_of(config, training=False))
     if config.data == SYNTHETIC:
         records = tf.data.Dataset.from_tensors("").repeat(full)
     else:
-        opener = source.shard_opener(split)
-        records = tf.data.Dataset.range(len(source.split(split))).flat_map(opener)
+        opener = dataset.shard_opener(split)
+        records = tf.data.Dataset.range(len(dataset.split(split))).flat_map(opener)
         records = records.apply(tf.data.experimental.assert_cardinality(count))
         padding = records.take(1).repeat(full - count)
         records = records.concatenate(padding)
@@ -240,14 +240,16 @@ def evaluate(
     return maker.batches(chunks, locate, batch_size)
 
 
-def device_map(source: Source, config: PipelineConfig, training: bool) -> Callable[[Batch], Batch]:
+def device_map(
+    dataset: Dataset, config: PipelineConfig, training: bool
+) -> Callable[[Batch], Batch]:
     """The device chain, for the inside of a replica's step.
 
     Returns:
         A function from a batch to a batch without `drawn`, whose images are float32. A batch that
         has no `drawn` is drawn for on the spot, from its `seed`.
     """
-    chain = device_chain_of(source, config, training)
+    chain = device_chain_of(dataset, config, training)
 
     def apply(batch: Batch) -> Batch:
         example = {name: value for name, value in batch.items() if name != "drawn"}
@@ -258,7 +260,7 @@ def device_map(source: Source, config: PipelineConfig, training: bool) -> Callab
     return apply
 
 
-def steps_per_epoch(source: Source, config: PipelineConfig, *, hosts: int = 1) -> int:
+def steps_per_epoch(dataset: Dataset, config: PipelineConfig, *, hosts: int = 1) -> int:
     """Whole global batches in an epoch.
 
     Where hosts read shards of their own it is what the host with the fewest images can give,
@@ -269,10 +271,10 @@ def steps_per_epoch(source: Source, config: PipelineConfig, *, hosts: int = 1) -
     """
     if config.host_reading != OWN_SHARDS:
         hosts = 1
-    counts = sorted(shard.records for shard in source.split(schema.TRAIN))
+    counts = sorted(shard.records for shard in dataset.split(schema.TRAIN))
     if len(counts) < hosts:
         raise UserError(
-            f"{source.directory} has {len(counts)} training shards for {hosts} hosts: build it "
+            f"{dataset.directory} has {len(counts)} training shards for {hosts} hosts: build it "
             f"with --train_shards={hosts} or more"
         )
     images = sum(counts[: len(counts) // hosts]) if hosts > 1 else sum(counts)
@@ -280,7 +282,7 @@ def steps_per_epoch(source: Source, config: PipelineConfig, *, hosts: int = 1) -
     if not steps:
         shared = f" in {len(counts)} shards for {hosts} hosts" if hosts > 1 else ""
         raise UserError(
-            f"{source.directory} has {sum(counts):,} training images{shared}, fewer than "
+            f"{dataset.directory} has {sum(counts):,} training images{shared}, fewer than "
             f"--train_batch_size={config.train_batch_size} takes: make it smaller"
         )
     return min(steps, config.overfit_batches) if config.overfit_batches else steps

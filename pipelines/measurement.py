@@ -18,7 +18,7 @@ from pipelines.chain import Chain, host_chain
 from pipelines.config import PipelineConfig
 from pipelines.functions import draws
 from pipelines.functions.decoders import JpegDecoder
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 
 # Images that the stages after reading get from memory, again and again.
 _SAMPLE = 512
@@ -46,15 +46,15 @@ class Stage:
     start: Callable[[], Callable[[], int]]
 
 
-def print_stages(source: Source, config: PipelineConfig, rounds: int, seconds: float) -> None:
+def print_stages(dataset: Dataset, config: PipelineConfig, rounds: int, seconds: float) -> None:
     """Measures and prints every stage, all together, the bound, and the verdict."""
     threads = threads_of(config)
-    print(f"{source.directory}: {source.record_bytes(schema.TRAIN) / 1024:.1f} KiB a record")
+    print(f"{dataset.directory}: {dataset.record_bytes(schema.TRAIN) / 1024:.1f} KiB a record")
     print(
         f"--train_map={config.train_map_at(0)}, batches of {config.train_batch_size}, "
         f"{threads} threads"
     )
-    stages = stages_of(source, config)
+    stages = stages_of(dataset, config)
     rates = measured(stages, rounds, seconds)
     medians = {name: statistics.median(values) for name, values in rates.items()}
     alone = {name: medians[name] for name in ADVICE if name in medians}
@@ -85,22 +85,22 @@ def print_stages(source: Source, config: PipelineConfig, rounds: int, seconds: f
     print(f"\nverdict: {slowest} binds ({share:.0%} of what it reaches alone). Try: {advice}")
 
 
-def print_memory(source: Source, config: PipelineConfig, epochs: int) -> None:
+def print_memory(dataset: Dataset, config: PipelineConfig, epochs: int) -> None:
     """Delivers whole epochs and prints the resident memory after each tenth of them."""
-    steps = input_pipeline.steps_per_epoch(source, config)
+    steps = input_pipeline.steps_per_epoch(dataset, config)
     first = last = 0
-    for epoch, last in enumerate(memory_by_epoch(source, config, epochs), 1):
+    for epoch, last in enumerate(memory_by_epoch(dataset, config, epochs), 1):
         first = first or last
         if epoch in (1, epochs) or epoch % max(1, epochs // 10) == 0:
             print(f"epoch {epoch:>4} of {epochs} ({steps} batches): {last / 2**20:,.0f} MiB")
     print(f"growth after the first epoch: {(last - first) / 2**20:+.1f} MiB")
 
 
-def memory_by_epoch(source: Source, config: PipelineConfig, epochs: int) -> Iterator[int]:
+def memory_by_epoch(dataset: Dataset, config: PipelineConfig, epochs: int) -> Iterator[int]:
     """The process's resident bytes after each epoch of training batches."""
-    steps = input_pipeline.steps_per_epoch(source, config)
+    steps = input_pipeline.steps_per_epoch(dataset, config)
     batches = iter(
-        input_pipeline.train(source, config, batch_size=config.train_batch_size, epochs=epochs)
+        input_pipeline.train(dataset, config, batch_size=config.train_batch_size, epochs=epochs)
     )
     for _ in range(epochs):
         for _ in range(steps):
@@ -127,16 +127,16 @@ def measured(stages: Sequence[Stage], rounds: int, seconds: float) -> dict[str, 
     return rates
 
 
-def stages_of(source: Source, config: PipelineConfig) -> list[Stage]:
+def stages_of(dataset: Dataset, config: PipelineConfig) -> list[Stage]:
     """Every stage of training, each with its input in memory, and all of them together."""
     batch = config.train_batch_size
-    host = host_chain(config.train_map_at(0), "train_map", **source.given())
+    host = host_chain(config.train_map_at(0), "train_map", **dataset.given())
     decode = Chain(host.calls[:1], host.functions[:1])
-    chunks = input_pipeline.training_records(source, config, chunk=batch)
+    chunks = input_pipeline.training_records(dataset, config, chunk=batch)
     records = tf.concat([part for part, _, _ in chunks.take(-(-_SAMPLE // batch))], axis=0)
     index = tf.range(len(records), dtype=tf.int64)
     seeds = draws.example_seeds(config.seed, tf.constant(0, tf.int64), index)
-    parsed = source.parse(records)
+    parsed = dataset.parse(records)
     drawn = host.draw(parsed, seeds)
     pixels = tf.zeros([batch, *input_pipeline.image_size(config), 3], tf.uint8)
     threads = threads_of(config)
@@ -148,10 +148,10 @@ def stages_of(source: Source, config: PipelineConfig) -> list[Stage]:
         return slices.map(function, num_parallel_calls=threads)
 
     def parse(serialized: tf.Tensor, seeds: tf.Tensor) -> Any:
-        example = source.parse(serialized)
+        example = dataset.parse(serialized)
         return example, host.draw(example, seeds)
 
-    datasets = {
+    delivered = {
         "read": chunks,
         "parse": mapped((records, seeds), parse),
         "decode": mapped((parsed, drawn[:1]), _first_levels(decode)),
@@ -159,12 +159,12 @@ def stages_of(source: Source, config: PipelineConfig) -> list[Stage]:
         "batch": tf.data.Dataset.from_tensors(pixels)
         .repeat()
         .map(lambda images: tf.map_fn(tf.identity, images), num_parallel_calls=threads),
-        "together": input_pipeline.train(source, config, batch_size=batch),
+        "together": input_pipeline.train(dataset, config, batch_size=batch),
     }
-    stages = [_of_dataset(name, dataset, batch) for name, dataset in datasets.items()]
+    stages = [_delivered(name, batches, batch) for name, batches in delivered.items()]
     if tf.config.list_physical_devices("GPU"):
         stages.append(Stage("copy to device", lambda: _copier(pixels)))
-    if isinstance(source.decoder, JpegDecoder):
+    if isinstance(dataset.decoder, JpegDecoder):
         files = [bytes(image) for image in parsed["image"].numpy()]
         stages.append(Stage("bound", lambda: _bare_decoder(files, threads)))
     return stages
@@ -184,9 +184,9 @@ def _first_levels(chain: Chain) -> Callable[..., tf.Tensor]:
     return lambda examples, drawn: tf.map_fn(one, (examples, drawn), fn_output_signature=tf.uint8)
 
 
-def _of_dataset(name: str, dataset: tf.data.Dataset, images: int) -> Stage:
+def _delivered(name: str, delivered: tf.data.Dataset, images: int) -> Stage:
     def start() -> Callable[[], int]:
-        batches = iter(dataset)
+        batches = iter(delivered)
 
         def handle() -> int:
             next(batches)

@@ -40,8 +40,8 @@ def main() -> None:
     from pipelines.contact_sheet import columns_of, painted
     from pipelines.reading.dataset import open_dataset
 
-    source = open_dataset(config.pipeline)
-    sheet = painted(columns_of(source, config.pipeline, config.images))
+    dataset = open_dataset(config.pipeline)
+    sheet = painted(columns_of(dataset, config.pipeline, config.images))
     save_png(sheet, config.output)
     print(f"{config.images} images after each map function: {config.output}")
 

@@ -12,17 +12,17 @@ from pipelines.chain import host_chain
 from pipelines.config import PipelineConfig
 from pipelines.functions import draws
 from pipelines.reading import dataset_options
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 
 
 @tf.autograph.experimental.do_not_convert
 def evaluate(
-    source: Source, config: PipelineConfig, *, batch_size: int, split: str
+    dataset: Dataset, config: PipelineConfig, *, batch_size: int, split: str
 ) -> tf.data.Dataset:
     """Every image of the split once, in no useful order.
 
     Args:
-        source: the opened data set; not a synthetic one.
+        dataset: the opened data set; not a synthetic one.
         config: the flags; the images of --eval_map may have any size that follows from the stored.
         batch_size: images of a batch, at most; each size has one batch that is not full.
         split: which images.
@@ -31,17 +31,17 @@ def evaluate(
         Dicts of `image` uint8 [k, height, width, 3], `label` int32 [k] and `position` int64 [k],
         the image's number within the split.
     """
-    host = host_chain(config.eval_map, "eval_map", **source.given())
-    records = tf.data.Dataset.range(len(source.split(split))).flat_map(source.shard_opener(split))
-    records = records.apply(tf.data.experimental.assert_cardinality(source.num_records(split)))
+    host = host_chain(config.eval_map, "eval_map", **dataset.given())
+    records = tf.data.Dataset.range(len(dataset.split(split))).flat_map(dataset.shard_opener(split))
+    records = records.apply(tf.data.experimental.assert_cardinality(dataset.num_records(split)))
 
     def size_of(position: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
-        example = source.parse(record[tf.newaxis])
+        example = dataset.parse(record[tf.newaxis])
         height, width = (tf.cast(example[name][0], tf.int64) for name in ("height", "width"))
         return height * 2**32 + width
 
     def made(position: tf.Tensor, record: tf.Tensor) -> dict[str, tf.Tensor]:
-        examples = source.parse(record)
+        examples = dataset.parse(record)
         drawn = host.draw(
             examples, draws.example_seeds(config.seed, tf.zeros_like(position), position)
         )

@@ -52,7 +52,7 @@ def main() -> None:
     print(
         f"{config.training.net}, {trainer.parameters:,} parameters: batches of "
         f"{pipeline.train_batch_size} on {trainer.replicas} replica(s), "
-        f"{trainer.source.directory or 'synthetic data'}, {config.rounds} rounds"
+        f"{trainer.dataset.directory or 'synthetic data'}, {config.rounds} rounds"
     )
     rounds = trainer.measure(config.rounds, config.seconds)
     comparison = compared(config.training.net, rounds, pipeline.train_batch_size)

@@ -44,7 +44,7 @@ SYNTHETIC_STATISTICS = schema.Statistics(
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Dataset:
     """One opened data set.
 
     Attributes:
@@ -152,7 +152,7 @@ class Source:
         }
 
 
-def open_dataset(config: PipelineConfig) -> Source:
+def open_dataset(config: PipelineConfig) -> Dataset:
     """Opens and checks what the flags name.
 
     Raises:
@@ -164,7 +164,7 @@ def open_dataset(config: PipelineConfig) -> Source:
         shards = {
             split: (ShardFile("", count, 0, count),) for split, count in SYNTHETIC_RECORDS.items()
         }
-        return Source(
+        return Dataset(
             None,
             names,
             names,
@@ -175,24 +175,24 @@ def open_dataset(config: PipelineConfig) -> Source:
         )
     directory = schema.find_dataset(config.data_dir)
     if (directory / schema.MANIFEST_FILE).is_file():
-        source = _open_ours(directory, config)
+        dataset = _open_ours(directory, config)
     else:
-        source = _open_foreign(directory, config)
-    _refuse_geometry(source, config)
+        dataset = _open_foreign(directory, config)
+    _refuse_geometry(dataset, config)
     if config.classes:
-        source = _with_classes(source, config.classes)
+        dataset = _with_classes(dataset, config.classes)
     if config.cache == IN_MEMORY:
-        source = dataclasses.replace(source, in_memory=True)
+        dataset = dataclasses.replace(dataset, in_memory=True)
     elif config.cache != NO_CACHE:
         # Under a name of its own: two data sets may have shards of the same names.
-        identity = source.manifest.to_json() if source.manifest else str(directory)
+        identity = dataset.manifest.to_json() if dataset.manifest else str(directory)
         place = os.path.join(config.cache, hashlib.sha256(identity.encode()).hexdigest()[:12])
-        copies = {split: copied_to(shards, place) for split, shards in source.shards.items()}
-        source = dataclasses.replace(source, shards=copies)
-    return source
+        copies = {split: copied_to(shards, place) for split, shards in dataset.shards.items()}
+        dataset = dataclasses.replace(dataset, shards=copies)
+    return dataset
 
 
-def _open_ours(directory: epath.Path, config: PipelineConfig) -> Source:
+def _open_ours(directory: epath.Path, config: PipelineConfig) -> Dataset:
     manifest = schema.Manifest.load(directory)
     if schema.label_order_hash(manifest.wnids) != manifest.label_order:
         raise UserError(
@@ -209,7 +209,7 @@ def _open_ours(directory: epath.Path, config: PipelineConfig) -> Source:
     for listed in shards.values():
         refuse_unreadable(listed, REBUILD)
     raw = manifest.settings.encoding == "raw"
-    return Source(
+    return Dataset(
         directory,
         manifest.wnids,
         manifest.words,
@@ -221,12 +221,12 @@ def _open_ours(directory: epath.Path, config: PipelineConfig) -> Source:
     )
 
 
-def _open_foreign(directory: epath.Path, config: PipelineConfig) -> Source:
+def _open_foreign(directory: epath.Path, config: PipelineConfig) -> Dataset:
     found = tfds_directory.read_metadata(directory)
     for listed in found.shards.values():
         refuse_unreadable(listed, "prepare it again with TensorFlow Datasets")
     jpeg = JpegDecoder(config.decoding)
-    return Source(
+    return Dataset(
         directory,
         found.names,
         found.names,
@@ -236,9 +236,9 @@ def _open_foreign(directory: epath.Path, config: PipelineConfig) -> Source:
     )
 
 
-def _refuse_geometry(source: Source, config: PipelineConfig) -> None:
+def _refuse_geometry(dataset: Dataset, config: PipelineConfig) -> None:
     """Refuses images other than the flags ask for, and smaller than their crops need."""
-    settings = source.manifest.settings if source.manifest else None
+    settings = dataset.manifest.settings if dataset.manifest else None
     found = settings.config_name() if settings else "images of any size, not made by this workspace"
     wanted = [config.geometry] if config.geometry else []
     wanted += [f"size {config.size}"] if config.size else []
@@ -247,49 +247,49 @@ def _refuse_geometry(source: Source, config: PipelineConfig) -> None:
     )
     if wanted and not matches:
         raise UserError(
-            f"{source.directory} holds {found}, the flags ask for {' '.join(wanted)}: name another "
-            "--data_dir, or build one with build_tfrecords.py --geometry --size"
+            f"{dataset.directory} holds {found}, the flags ask for {' '.join(wanted)}: name "
+            "another --data_dir, or build one with build_tfrecords.py --geometry --size"
         )
     epochs = [epoch for epoch, _ in config.sizes_by_epoch()] or [0]
     chains_of_flags = [("train_map", config.train_map_at(epoch)) for epoch in epochs]
     for flag, chain in [*chains_of_flags, ("eval_map", config.eval_map)]:
-        side = chains.host_chain(chain, flag, **source.given()).min_side
+        side = chains.host_chain(chain, flag, **dataset.given()).min_side
         # The other geometries promise no shorter side; the crop itself refuses there.
         fixed = settings is not None and settings.geometry in ("short_side", "square_crop", "warp")
         if settings is not None and fixed and settings.size < side:
             raise UserError(
-                f"{source.directory} holds {found}, --{flag} crops {side} pixels: crop less, or "
+                f"{dataset.directory} holds {found}, --{flag} crops {side} pixels: crop less, or "
                 f"build a data set with --size={side} or more"
             )
 
 
-def _with_classes(source: Source, classes: Sequence[str]) -> Source:
-    """The source with some of its classes only, labelled 0..N-1 in the same order."""
+def _with_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:
+    """The data set with some of its classes only, labelled 0..N-1 in the same order."""
     if len(classes) == 1 and classes[0].isdigit():
         count = int(classes[0])
-        if not 1 <= count <= source.num_classes:
+        if not 1 <= count <= dataset.num_classes:
             raise UserError(
-                f"--classes={count}: {source.directory} has {source.num_classes} classes"
+                f"--classes={count}: {dataset.directory} has {dataset.num_classes} classes"
             )
         kept = list(range(count))
     else:
-        unknown = [wnid for wnid in classes if wnid not in source.wnids]
+        unknown = [wnid for wnid in classes if wnid not in dataset.wnids]
         if unknown:
-            raise UserError(f"--classes: {source.directory} has no class {', '.join(unknown)}")
-        kept = sorted({source.wnids.index(wnid) for wnid in classes})
+            raise UserError(f"--classes: {dataset.directory} has no class {', '.join(unknown)}")
+        kept = sorted({dataset.wnids.index(wnid) for wnid in classes})
     shards = {
         split: tuple(
             dataclasses.replace(shard, records=int(np.sum(counts[kept])))
             for shard, counts in zip(
-                listed, counts_of_labels(listed, source.num_classes), strict=True
+                listed, counts_of_labels(listed, dataset.num_classes), strict=True
             )
         )
-        for split, listed in source.shards.items()
+        for split, listed in dataset.shards.items()
     }
     return dataclasses.replace(
-        source,
-        wnids=tuple(source.wnids[label] for label in kept),
-        words=tuple(source.words[label] for label in kept),
+        dataset,
+        wnids=tuple(dataset.wnids[label] for label in kept),
+        words=tuple(dataset.words[label] for label in kept),
         shards=shards,
         kept_labels=tuple(kept),
     )

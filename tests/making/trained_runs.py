@@ -61,9 +61,9 @@ def random_run(
             *flags,
         ]
     )
-    source = open_dataset(read.pipeline)
+    dataset = open_dataset(read.pipeline)
     keras.utils.set_random_seed(seed)
-    model = models.build(read, source, nets, training=False)
+    model = models.build(read, dataset, nets, training=False)
     generator = np.random.default_rng(seed)
     for layer in model.layers:
         for variable in layer.weights:
@@ -75,7 +75,7 @@ def random_run(
                 fan_in = np.prod(variable.shape[:-1])
                 variable.assign(generator.normal(0, (2 / fan_in) ** 0.5, variable.shape))
     _make_logits_differ(model, generator)
-    run, lock = folder.new_run(read, source)
+    run, lock = folder.new_run(read, dataset)
     with lock:
         variables = checkpoints.model_variables(model)
         if averages:
@@ -88,7 +88,7 @@ def random_run(
             variables |= averaged
         state = {
             "step": 0,
-            "label_order": source.label_order,
+            "label_order": dataset.label_order,
             "validation_errors": [],
             "window": [0.0] * COLUMNS,
         }

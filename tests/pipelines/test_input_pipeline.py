@@ -9,7 +9,7 @@ import tensorflow as tf
 from base.commandline import UserError
 from pipelines import input_pipeline, whole_images
 from pipelines.config import PipelineConfig
-from pipelines.reading.dataset import Source, open_dataset
+from pipelines.reading.dataset import Dataset, open_dataset
 from tests.making.datasets import write_dataset
 
 BATCH = 8
@@ -93,9 +93,9 @@ def test_resuming_at_twenty_random_positions_continues_bit_for_bit(directory):
 
 def test_resuming_in_a_later_epoch_without_an_end(directory):
     flags = config(directory)
-    source = open_dataset(flags)
-    endless = input_pipeline.train(source, flags, batch_size=BATCH)
-    later = input_pipeline.train(source, flags, batch_size=BATCH, start=3 * STEPS + 2)
+    dataset = open_dataset(flags)
+    endless = input_pipeline.train(dataset, flags, batch_size=BATCH)
+    later = input_pipeline.train(dataset, flags, batch_size=BATCH, start=3 * STEPS + 2)
     assert_equal(joined(later.take(2)), joined(endless.skip(3 * STEPS + 2).take(2)))
 
 
@@ -146,10 +146,10 @@ def test_hosts_together_have_the_batches_of_one(directory, two_epochs, hosts, re
 
 def test_hosts_read_different_images_and_their_seeds_never_meet(directory):
     flags = config(directory, train_batch_size=8, host_reading="own_shards")
-    source = open_dataset(flags)
-    steps = input_pipeline.steps_per_epoch(source, flags, hosts=2)
+    dataset = open_dataset(flags)
+    steps = input_pipeline.steps_per_epoch(dataset, flags, hosts=2)
     hosts = [
-        joined(input_pipeline.train(source, flags, batch_size=2, epochs=1, host=host, hosts=2))
+        joined(input_pipeline.train(dataset, flags, batch_size=2, epochs=1, host=host, hosts=2))
         for host in range(2)
     ]
     assert steps == 7  # three shards of ten records on each host, four records a step
@@ -202,13 +202,13 @@ def test_evaluation_of_the_training_split(directory):
 def test_no_thread_of_an_autotuner_is_waited_for_at_the_end(directory):
     """An iterator's end waits for it in some runs and not in others, for up to a minute."""
     flags = config(directory)
-    source = open_dataset(flags)
-    for dataset in (
-        input_pipeline.train(source, flags, batch_size=BATCH),
-        input_pipeline.evaluate(source, flags, batch_size=BATCH),
-        whole_images.evaluate(source, flags, batch_size=BATCH, split="validation"),
+    dataset = open_dataset(flags)
+    for batches in (
+        input_pipeline.train(dataset, flags, batch_size=BATCH),
+        input_pipeline.evaluate(dataset, flags, batch_size=BATCH),
+        whole_images.evaluate(dataset, flags, batch_size=BATCH, split="validation"),
     ):
-        assert dataset.options().autotune.enabled is False
+        assert batches.options().autotune.enabled is False
 
 
 def test_a_distributed_evaluation_sums_to_the_split(directory):
@@ -236,9 +236,9 @@ def test_a_distributed_evaluation_sums_to_the_split(directory):
 
 def test_device_map_ends_in_float_images_and_soft_labels(directory):
     flags = config(directory)
-    source = open_dataset(flags)
-    batch = next(iter(input_pipeline.train(source, flags, batch_size=BATCH)))
-    device = input_pipeline.device_map(source, flags, training=True)
+    dataset = open_dataset(flags)
+    batch = next(iter(input_pipeline.train(dataset, flags, batch_size=BATCH)))
+    device = input_pipeline.device_map(dataset, flags, training=True)
     ours = tf.function(device)(batch)
     assert ours["image"].dtype == tf.float32
     assert ours["label"].shape == (BATCH, 5)
@@ -258,7 +258,7 @@ def test_device_map_of_evaluation_needs_an_image_only(directory):
 
 def test_synthetic_batches_have_the_form_of_real_ones(directory):
     real, flags = config(directory), config(directory, data="synthetic", synthetic_classes=5)
-    source: Source = open_dataset(flags)
+    dataset: Dataset = open_dataset(flags)
     flags_without = {"train_device_map": "cast(255)"}
     real_spec, synthetic_spec = (
         input_pipeline.train(
@@ -266,7 +266,7 @@ def test_synthetic_batches_have_the_form_of_real_ones(directory):
         ).element_spec
         for source_, changes in (
             (open_dataset(real), {}),
-            (source, {"data": "synthetic", "synthetic_classes": 5}),
+            (dataset, {"data": "synthetic", "synthetic_classes": 5}),
         )
     )
     assert synthetic_spec == real_spec

@@ -14,9 +14,9 @@ def test_every_image_comes_once_and_with_images_of_its_size(tmp_path):
     config = PipelineConfig(
         data_dir=str(directory), train_map="decode_random_crop(24)", eval_map="decode"
     )
-    source = open_dataset(config)
+    dataset = open_dataset(config)
     seen, sizes = {}, {}
-    batches = whole_images.evaluate(source, config, batch_size=2, split="validation")
+    batches = whole_images.evaluate(dataset, config, batch_size=2, split="validation")
     for batch in batches.as_numpy_iterator():
         assert 1 <= len(batch["position"]) <= 2
         for position, label, image in zip(

@@ -16,7 +16,7 @@ from trainers.config import TrainConfig
 if (
     TYPE_CHECKING
 ):  # it imports TensorFlow, which the commands that only read run folders do not need
-    from pipelines.reading.dataset import Source
+    from pipelines.reading.dataset import Dataset
 
 PACKAGES = ("tensorflow", "keras", "numpy")
 
@@ -56,7 +56,7 @@ def describe_environment() -> dict[str, Any]:
     return environment
 
 
-def describe_data(source: Source, config: TrainConfig) -> dict[str, Any]:
+def describe_data(dataset: Dataset, config: TrainConfig) -> dict[str, Any]:
     """What a run is trained on, in so far as the data set says, and what its net is given.
 
     `image_size` is (height, width) in pixels of the images of training and of evaluation;
@@ -69,24 +69,24 @@ def describe_data(source: Source, config: TrainConfig) -> dict[str, Any]:
         for name, training in (("train", True), ("eval", False))
     }
     data: dict[str, Any] = {
-        "label_order": source.label_order,
-        "num_classes": source.num_classes,
-        "wnids": source.wnids,
-        "words": source.words,
-        "records": {split: source.num_records(split) for split in source.shards},
+        "label_order": dataset.label_order,
+        "num_classes": dataset.num_classes,
+        "wnids": dataset.wnids,
+        "words": dataset.words,
+        "records": {split: dataset.num_records(split) for split in dataset.shards},
         "image_size": sizes,
     }
-    if source.statistics is not None:
+    if dataset.statistics is not None:
         data["statistics"] = {
-            "channel_mean": source.statistics.channel_mean.tolist(),
-            "channel_std": source.statistics.channel_std.tolist(),
+            "channel_mean": dataset.statistics.channel_mean.tolist(),
+            "channel_std": dataset.statistics.channel_std.tolist(),
         }
-    if source.manifest is not None:
-        text = source.manifest.to_json()
-        data["name"] = source.manifest.name
-        data["config"] = source.manifest.settings.config_name()
-        data["settings"] = dataclasses.asdict(source.manifest.settings)
-        data["generated"] = source.manifest.generated
+    if dataset.manifest is not None:
+        text = dataset.manifest.to_json()
+        data["name"] = dataset.manifest.name
+        data["config"] = dataset.manifest.settings.config_name()
+        data["settings"] = dataclasses.asdict(dataset.manifest.settings)
+        data["generated"] = dataset.manifest.generated
         data["manifest_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     return data
 

@@ -14,7 +14,7 @@ from base.commandline import UserError
 from base.spec import parse_call, parse_chain
 from data_prep import schema
 from pipelines.config import SYNTHETIC, PipelineConfig
-from pipelines.reading.dataset import Source, open_dataset
+from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.config import TrainConfig
 from trainers.run_config import EvaluateConfig
 from trainers.run_folder import folder
@@ -55,7 +55,7 @@ class Member:
     run: Run
     config: TrainConfig
     pipeline: PipelineConfig
-    source: Source
+    dataset: Dataset
     plan: Plan
 
 
@@ -68,9 +68,9 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     """
     strategy = make_strategy(config.replicas)
     members = open_members(config)
-    source = members[0].source
-    images = source.num_records(config.split)
-    real = read_real_labels(config.real_labels, source) if config.real_labels else None
+    dataset = members[0].dataset
+    images = dataset.num_records(config.split)
+    real = read_real_labels(config.real_labels, dataset) if config.real_labels else None
     tally = Tally(images)
     passes = [(member, views) for member in members for views in member.plan.passes]
     bar = tqdm(total=images * len(passes), unit="image", leave=False, disable=None)
@@ -82,9 +82,9 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         for positions, labels, probabilities in next(scored):
             tally.add(positions, labels, probabilities)
     else:
-        tally.add(*_mean(scored, images, source.num_classes, len(passes)))
+        tally.add(*_mean(scored, images, dataset.num_classes, len(passes)))
     bar.close()
-    result = _settings(config, members) | tally.result(source.wnids, real)
+    result = _settings(config, members) | tally.result(dataset.wnids, real)
     prefix = "evaluation" if len(members) == 1 else "ensemble"
     name = f"{prefix}_{config.protocol}_{config.split}.json"
     members[0].run.write_json(name, result)
@@ -111,15 +111,15 @@ def open_members(config: EvaluateConfig) -> list[Member]:
             raise UserError(
                 f"{run.directory} was trained with --data={SYNTHETIC}: nothing to score"
             )
-        source = open_dataset(pipeline)
-        if members and source.label_order != members[0].source.label_order:
+        dataset = open_dataset(pipeline)
+        if members and dataset.label_order != members[0].dataset.label_order:
             raise UserError(
-                f"--run: {run.directory} has {source.num_classes} classes in another order than "
+                f"--run: {run.directory} has {dataset.num_classes} classes in another order than "
                 f"{members[0].run.directory}: their probabilities cannot be averaged"
             )
-        plan = protocols.plan(config, pipeline, source)
+        plan = protocols.plan(config, pipeline, dataset)
         _refuse_mean_image(plan, pipeline)
-        members.append(Member(run, train_config, pipeline, source, plan))
+        members.append(Member(run, train_config, pipeline, dataset, plan))
     return members
 
 
@@ -141,7 +141,7 @@ def member_probabilities(
     with strategy.scope():
         model = _model(member, views, config)
     pipeline = dataclasses.replace(member.pipeline, eval_map=views.eval_map)
-    return class_probabilities(model, member.source, pipeline, views, strategy, config.split)
+    return class_probabilities(model, member.dataset, pipeline, views, strategy, config.split)
 
 
 def _model(member: Member, views: Views, config: EvaluateConfig) -> keras.Model:
@@ -149,7 +149,7 @@ def _model(member: Member, views: Views, config: EvaluateConfig) -> keras.Model:
         model = models.load_trained(
             member.run,
             member.config,
-            member.source,
+            member.dataset,
             config.trained,
             image_size=member.plan.image_size,
         )
@@ -200,7 +200,7 @@ def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, An
         "checkpoint": config.trained.checkpoint,
         "weights": config.trained.weights,
         "image_size": list(first.plan.image_size),
-        "label_order": first.source.label_order,
+        "label_order": first.dataset.label_order,
     }
     if config.protocol == "crops_144":
         settings["short_sides"] = list(first.plan.scales)
@@ -208,8 +208,8 @@ def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, An
         settings["scales"] = list(first.plan.scales)
     if first.plan.enlarged:
         settings["enlarged_scales"] = list(first.plan.enlarged)
-    if first.source.manifest is not None:
-        settings["stored"] = first.source.manifest.settings.config_name()
+    if first.dataset.manifest is not None:
+        settings["stored"] = first.dataset.manifest.settings.config_name()
     if len(members) > 1:
         settings["ensemble"] = [str(member.run.directory) for member in members]
     return settings
@@ -224,7 +224,7 @@ def _table(members: Sequence[Member], config: EvaluateConfig, result: dict[str, 
         (f"ours: {nets}{config.protocol}{scales}", 1 - result["top1"], 1 - result["top5"])
     ]
     entry = first.run.load_nets().entry(parse_call(first.config.net).name)
-    if first.source.num_classes == schema.ILSVRC2012_CLASSES and config.split == schema.VALIDATION:
+    if first.dataset.num_classes == schema.ILSVRC2012_CLASSES and config.split == schema.VALIDATION:
         rows += [
             (
                 f"published: {error.protocol}",

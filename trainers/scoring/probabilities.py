@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pipelines import input_pipeline, whole_images
 from pipelines.config import PipelineConfig
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 from trainers.scoring.protocols import Views
 
 DeviceMap = Callable[[input_pipeline.Batch], input_pipeline.Batch]
@@ -17,7 +17,7 @@ DeviceMap = Callable[[input_pipeline.Batch], input_pipeline.Batch]
 
 def class_probabilities(
     model: keras.Model,
-    source: Source,
+    dataset: Dataset,
     config: PipelineConfig,
     views: Views,
     strategy: tf.distribute.Strategy,
@@ -28,7 +28,7 @@ def class_probabilities(
     Args:
         model: from float32 images to logits; with `views.whole`, to the mean logits of images of
             any size.
-        source: the opened data set.
+        dataset: the opened data set.
         config: the flags; `eval_map` is the views'.
         views: what is shown of an image.
         strategy: the replicas, which take consecutive parts of what is scored at a time.
@@ -42,10 +42,10 @@ def class_probabilities(
     images = max(1, config.eval_batch_size // views.count)
     images = -(-images // replicas) * replicas
     if views.whole:
-        batches = whole_images.evaluate(source, config, batch_size=images, split=split)
+        batches = whole_images.evaluate(dataset, config, batch_size=images, split=split)
     else:
-        batches = input_pipeline.evaluate(source, config, batch_size=images, split=split)
-    device_map = input_pipeline.device_map(source, config, training=False)
+        batches = input_pipeline.evaluate(dataset, config, batch_size=images, split=split)
+    device_map = input_pipeline.device_map(dataset, config, training=False)
     step = _step(model, device_map, strategy, views, batches.element_spec["image"].shape[1:])
     for batch in batches:
         arrays = {name: batch[name].numpy() for name in ("position", "label")}

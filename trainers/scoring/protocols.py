@@ -20,7 +20,7 @@ from base.spec import parse_chain
 from pipelines import input_pipeline
 from pipelines.config import PipelineConfig
 from pipelines.functions.views import GOOGLENET_SHORT_SIDES
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 from trainers.run_config import (
     CENTER_CROP,
     CROPS_144,
@@ -69,7 +69,7 @@ class Plan:
     enlarged: tuple[int, ...]
 
 
-def plan(config: EvaluateConfig, pipeline: PipelineConfig, source: Source) -> Plan:
+def plan(config: EvaluateConfig, pipeline: PipelineConfig, dataset: Dataset) -> Plan:
     """How the flags' protocol shows this data set to a run with this pipeline.
 
     Raises:
@@ -86,8 +86,8 @@ def plan(config: EvaluateConfig, pipeline: PipelineConfig, source: Source) -> Pl
             f"--protocol={config.protocol} has square crops, the run's "
             f"--eval_map={pipeline.eval_map} makes {size[0]}x{size[1]}: give --image_size"
         )
-    scales = scales or _default_scales(config.protocol, pipeline, source, size[0])
-    enlarged = _enlarged(scales, source, size[0])
+    scales = scales or _default_scales(config.protocol, pipeline, dataset, size[0])
+    enlarged = _enlarged(scales, dataset, size[0])
     return Plan(_passes(config.protocol, scales, size[0]), size, scales, enlarged)
 
 
@@ -103,7 +103,7 @@ def _passes(protocol: str, scales: tuple[int, ...], size: int) -> tuple[Views, .
 
 
 def _default_scales(
-    protocol: str, pipeline: PipelineConfig, source: Source, size: int
+    protocol: str, pipeline: PipelineConfig, dataset: Dataset, size: int
 ) -> tuple[int, ...]:
     if protocol == CROPS_144:
         return GOOGLENET_SHORT_SIDES
@@ -112,16 +112,16 @@ def _default_scales(
     resizes = [call for call in parse_chain(pipeline.eval_map) if call.name == "resize_short_side"]
     if resizes:
         return tuple(int(value) for value in (*resizes[0].arguments, *resizes[0].keywords.values()))
-    if _stored_side(source) is None:
+    if _stored_side(dataset) is None:
         raise UserError(
-            f"--protocol={protocol}: the images of {source.directory} are stored at sizes of their "
-            "own: give --scales"
+            f"--protocol={protocol}: the images of {dataset.directory} are stored at sizes of "
+            "their own: give --scales"
         )
     return ()
 
 
-def _enlarged(scales: tuple[int, ...], source: Source, size: int) -> tuple[int, ...]:
-    stored = _stored_side(source)
+def _enlarged(scales: tuple[int, ...], dataset: Dataset, size: int) -> tuple[int, ...]:
+    stored = _stored_side(dataset)
     for scale in scales or ((stored,) if stored else ()):
         if scale < size:
             raise UserError(
@@ -134,13 +134,13 @@ def _enlarged(scales: tuple[int, ...], source: Source, size: int) -> tuple[int, 
     if enlarged and max(enlarged) > _MOST_ENLARGED * stored:
         raise UserError(
             f"--scales: {max(enlarged)} is more than {_MOST_ENLARGED} times the {stored} pixels "
-            f"that {source.directory} stores: build a data set with --size={max(enlarged)}"
+            f"that {dataset.directory} stores: build a data set with --size={max(enlarged)}"
         )
     return enlarged
 
 
-def _stored_side(source: Source) -> int | None:
+def _stored_side(dataset: Dataset) -> int | None:
     """The shorter side of every stored image in pixels, or None where they differ."""
-    settings = source.manifest.settings if source.manifest else None
+    settings = dataset.manifest.settings if dataset.manifest else None
     fixed = settings is not None and settings.geometry in ("short_side", "square_crop", "warp")
     return settings.size if settings is not None and fixed else None

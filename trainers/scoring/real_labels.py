@@ -9,7 +9,7 @@ import tensorflow as tf
 from base.commandline import UserError
 from data_prep import schema
 from pipelines.reading import dataset_options
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 from trainers.scoring.tally import RealLabels
 
 # ILSVRC 2012's first and last class in the sorted order, which is the order of these labels.
@@ -17,12 +17,12 @@ _FIRST, _LAST = "n01440764", "n15075141"
 _NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.")
 
 
-def read_real_labels(path: str, source: Source) -> RealLabels:
+def read_real_labels(path: str, dataset: Dataset) -> RealLabels:
     """Reads the published `real.json`: a list with a list of labels for each validation image.
 
     Args:
         path: the file. Its entry k is about the file ILSVRC2012_val_{k + 1}.
-        source: the data set, whose validation records say which file each is.
+        dataset: the data set, whose validation records say which file each is.
 
     Returns:
         The labels by position in the data set's validation split.
@@ -39,14 +39,14 @@ def read_real_labels(path: str, source: Source) -> RealLabels:
         raise UserError(
             f"--real_labels={path} is not a list of lists of labels ({error})"
         ) from None
-    wnids = source.wnids
+    wnids = dataset.wnids
     if (len(wnids), wnids[0], wnids[-1]) != (schema.ILSVRC2012_CLASSES, _FIRST, _LAST):
         raise UserError(
-            f"--real_labels number the 1000 classes of ILSVRC 2012, {source.directory} has "
+            f"--real_labels number the 1000 classes of ILSVRC 2012, {dataset.directory} has "
             f"{len(wnids)} classes from {wnids[0]} to {wnids[-1]}"
         )
     found = []
-    for name in _file_names(source):
+    for name in _file_names(dataset):
         match = _NUMBER.search(name)
         number = int(match[1]) if match else 0
         if not 1 <= number <= len(labels):
@@ -58,9 +58,9 @@ def read_real_labels(path: str, source: Source) -> RealLabels:
     return RealLabels(found)
 
 
-def _file_names(source: Source) -> list[str]:
-    opener = source.shard_opener(schema.VALIDATION)
-    shards = tf.data.Dataset.range(len(source.split(schema.VALIDATION)))
+def _file_names(dataset: Dataset) -> list[str]:
+    opener = dataset.shard_opener(schema.VALIDATION)
+    shards = tf.data.Dataset.range(len(dataset.split(schema.VALIDATION)))
     features = {schema.FILE_NAME: tf.io.FixedLenFeature([], tf.string, "")}
     records = shards.flat_map(opener).batch(1024)
     names = records.map(lambda each: tf.io.parse_example(each, features)[schema.FILE_NAME])

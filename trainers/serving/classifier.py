@@ -20,7 +20,7 @@ from data_prep.image import conversion
 from pipelines import input_pipeline
 from pipelines.chain import host_chain
 from pipelines.functions.decoders import JpegDecoder, RawDecoder
-from pipelines.reading.dataset import Source, open_dataset
+from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.config import TrainConfig
 from trainers.run_config import TrainedConfig
 from trainers.run_folder.folder import DATA_FILE, Run
@@ -49,7 +49,7 @@ class Classifier:
 
     Attributes:
         config: the run's flags.
-        source: the run's data set in so far as the run folder describes it: it has no records.
+        dataset: the run's data set in so far as the run folder describes it: it has no records.
         settings: how the data set's images were made.
         model: from float32 images to logits.
     """
@@ -57,15 +57,15 @@ class Classifier:
     def __init__(self, run: Run, which: TrainedConfig):
         """Opens a run. Raises UserError where it lacks a checkpoint, or a record of its data."""
         self.config: TrainConfig = run.config()
-        self.source, self.settings = recorded_source(run, self.config)
-        model = models.load_trained(run, self.config, self.source, which)
+        self.dataset, self.settings = recorded_dataset(run, self.config)
+        model = models.load_trained(run, self.config, self.dataset, which)
         if isinstance(model.output, Mapping):  # auxiliary heads are for training
             model = keras.Model(model.input, model.output["logits"])
         self.model = model
         pipeline = self.config.pipeline
-        self._host = host_chain(pipeline.eval_map, "eval_map", **self.source.given())
+        self._host = host_chain(pipeline.eval_map, "eval_map", **self.dataset.given())
         self._size = input_pipeline.image_size(pipeline, training=False)
-        self._device = input_pipeline.device_map(self.source, pipeline, training=False)
+        self._device = input_pipeline.device_map(self.dataset, pipeline, training=False)
         self._crops = tf.function(
             self._crops_of,
             input_signature=[
@@ -134,10 +134,10 @@ class Classifier:
         )
 
 
-def recorded_source(run: Run, config: TrainConfig) -> tuple[Source, schema.ImageSettings]:
+def recorded_dataset(run: Run, config: TrainConfig) -> tuple[Dataset, schema.ImageSettings]:
     """The run's data set as its folder describes it, and how the set's images were made.
 
-    The source has classes, statistics and a decoder, but no records. Where the folder does not
+    It has classes, statistics and a decoder, but no records. Where the folder does not
     describe images of this workspace, the data set itself is opened.
 
     Raises:
@@ -151,13 +151,13 @@ def recorded_source(run: Run, config: TrainConfig) -> tuple[Source, schema.Image
     except FileNotFoundError:
         raise UserError(f"{path} is missing: it describes the run's data set") from None
     except (KeyError, TypeError, ValueError):
-        source = open_dataset(config.pipeline)
-        manifest = source.manifest
-        return source, manifest.settings if manifest else schema.ImageSettings(geometry="none")
+        dataset = open_dataset(config.pipeline)
+        manifest = dataset.manifest
+        return dataset, manifest.settings if manifest else schema.ImageSettings(geometry="none")
     statistics = None
     if (run.directory / schema.STATISTICS_FILE).exists():
         statistics = schema.Statistics.load(run.directory)
     raw = settings.encoding == "raw"
     decoder = RawDecoder() if raw else JpegDecoder(config.pipeline.decoding)
-    source = Source(None, wnids, words, {}, decoder, has_sizes=True, statistics=statistics)
-    return source, settings
+    dataset = Dataset(None, wnids, words, {}, decoder, has_sizes=True, statistics=statistics)
+    return dataset, settings

@@ -89,18 +89,18 @@ def check_images(run: Run, classifier: Classifier, folder: str) -> list[Stored]:
                 raise UserError(f"--check_images: {path}: {error}") from None
         return stored
     try:
-        source = open_dataset(run.config().pipeline)
+        dataset = open_dataset(run.config().pipeline)
     except UserError as error:
         raise UserError(
             f"no photographs to check the export with: {error}, or give --check_images=FOLDER"
         ) from None
-    opener = source.shard_opener(schema.VALIDATION)
+    opener = dataset.shard_opener(schema.VALIDATION)
     records = list(opener(tf.constant(0, tf.int64)).take(CHECKED_IMAGES).as_numpy_iterator())
-    examples = source.parse(tf.constant(records))
+    examples = dataset.parse(tf.constant(records))
     stored = []
     for index in range(len(records)):
         example = {name: value[index] for name, value in examples.items()}
-        pixels = source.decoder.decode(example).numpy()
+        pixels = dataset.decoder.decode(example).numpy()
         stored.append(Stored(example["image"].numpy(), pixels))
     return stored
 
@@ -116,7 +116,7 @@ def _write_saved_model(
     loaded = tf.saved_model.load(str(output)).signatures
     wanted = classifier.logits(classifier.crops(images))
     # One by one, as the images differ in size.
-    decoded = [classifier.source.decoder.decode(_example(image)).numpy() for image in images]
+    decoded = [classifier.dataset.decoder.decode(_example(image)).numpy() for image in images]
     by_pixels = [loaded["serving_default"](image=tf.constant(each[None])) for each in decoded]
     found = [by_pixels]
     if classifier.settings.encoding == "jpeg":

@@ -140,7 +140,7 @@ def _predict_batch(
     classifier: Classifier, ready: Sequence[tuple[pathlib.Path, Stored]]
 ) -> Iterator[Prediction]:
     crops = classifier.crops([stored for _, stored in ready])
-    source = classifier.source
+    dataset = classifier.dataset
     for (path, _), crop, logits in zip(ready, crops, classifier.logits(crops), strict=True):
         exponentials = np.exp(logits.astype(np.float64) - logits.max())
         probabilities = exponentials / exponentials.sum()
@@ -148,8 +148,8 @@ def _predict_batch(
         yield Prediction(
             path,
             tuple(best),
-            tuple(source.wnids[label] for label in best),
-            tuple(source.words[label] for label in best),
+            tuple(dataset.wnids[label] for label in best),
+            tuple(dataset.words[label] for label in best),
             tuple(float(probabilities[label]) for label in best),
             crop,
             logits,

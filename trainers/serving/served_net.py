@@ -23,14 +23,14 @@ METADATA_FILE = "metadata.json"
 
 def metadata(classifier: Classifier, run_name: str) -> dict[str, Any]:
     """What an exported net's user has to know: classes, their order's hash, the preprocessing."""
-    config, source = classifier.config, classifier.source
+    config, dataset = classifier.config, classifier.dataset
     height, width = classifier.image_size
     return {
         "net": config.net,
         "run": run_name,
-        "label_order": source.label_order,
-        "wnids": list(source.wnids),
-        "words": list(source.words),
+        "label_order": dataset.label_order,
+        "wnids": list(dataset.wnids),
+        "words": list(dataset.words),
         "crop": {"height": height, "width": width, "channels": "RGB", "dtype": "uint8"},
         "before_the_crop": {
             "stored_as": dataclasses.asdict(classifier.settings),
@@ -48,7 +48,7 @@ class ServedNet(tf.Module):
         super().__init__(name="served_net")
         self.model = classifier.model
         self._classifier = classifier
-        pipeline, given = classifier.config.pipeline, classifier.source.given()
+        pipeline, given = classifier.config.pipeline, classifier.dataset.given()
         self._host = host_chain(
             pipeline.eval_map, "eval_map", **given | {"decoder": DecodedImage()}
         )

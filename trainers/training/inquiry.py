@@ -10,7 +10,7 @@ import tensorflow as tf
 from base.commandline import UserError
 from pipelines import input_pipeline
 from pipelines.config import OWN_SHARDS
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 from trainers.config import TrainConfig
 from trainers.training import diagnosis
 from trainers.training.logbook import Logbook
@@ -26,7 +26,7 @@ class Inquiry:
     def __init__(
         self,
         config: TrainConfig,
-        source: Source,
+        dataset: Dataset,
         at_sizes: AtSizes,
         run_dir: pathlib.Path,
         strategy: tf.distribute.Strategy,
@@ -34,14 +34,14 @@ class Inquiry:
         logbook: Logbook,
     ):
         """Takes what the loop has; asks nothing yet."""
-        self._config, self._source, self._at_sizes = config, source, at_sizes
+        self._config, self._dataset, self._at_sizes = config, dataset, at_sizes
         self._run_dir, self._logbook = run_dir, logbook
         # Where machines read shards of their own, each can make its own part of a batch only.
         own = config.pipeline.host_reading == OWN_SHARDS
         self._host, self._hosts = (workers.index, workers.count) if own else (0, 1)
         self._replicas = strategy.num_replicas_in_sync // self._hosts
         self._chief = workers.chief
-        self._device_map = input_pipeline.device_map(source, config.pipeline, training=True)
+        self._device_map = input_pipeline.device_map(dataset, config.pipeline, training=True)
 
     def look_at_first_batch(self) -> None:
         """Before the first step: says so where its labels are all alike or its images constant.
@@ -55,7 +55,7 @@ class Inquiry:
 
     def warn_of_chance(self, step: int, loss: float, learning_rate: float) -> None:
         """Says so, and why perhaps, where the mean loss (nats) is still that of guessing."""
-        classes = self._source.num_classes
+        classes = self._dataset.num_classes
         if not diagnosis.at_chance(loss, classes):
             return
         batch = self._global_batch(step)
@@ -96,7 +96,7 @@ class Inquiry:
             self._at_sizes.build_for(batch["image"]), batch["image"], batch["label"]
         )
         names = input_pipeline.file_names(
-            self._source, self._config.pipeline, step, self._host, self._hosts
+            self._dataset, self._config.pipeline, step, self._host, self._hosts
         )
         arrays: dict[str, Any] = {
             name: batch[name].numpy() for name in ("image", "label", "position")
@@ -120,7 +120,7 @@ class Inquiry:
         """The batch of a step, on one device, after the device chain."""
         pipeline = self._config.pipeline
         batches = input_pipeline.train(
-            self._source,
+            self._dataset,
             pipeline,
             batch_size=pipeline.train_batch_size // self._hosts,
             start=step,

@@ -64,9 +64,9 @@ class MeasuredTrainer(Trainer):
             diagnose_steps=0,
         )
         strategy = make_strategy(config.replicas, config.distribution)
-        self.source = open_dataset(config.pipeline)
-        refuse_unusable(config, self.source, strategy)
-        super().__init__(config, self.source, nets, strategy, Workers(strategy))
+        self.dataset = open_dataset(config.pipeline)
+        refuse_unusable(config, self.dataset, strategy)
+        super().__init__(config, self.dataset, nets, strategy, Workers(strategy))
         self._one_batch = self._repeated_batch()
 
     @property
@@ -110,7 +110,7 @@ class MeasuredTrainer(Trainer):
             open(os.devnull, "w") as nowhere,
             contextlib.redirect_stdout(nowhere),
         ):
-            run, lock = new_run(dataclasses.replace(self._config, runs_dir=runs_dir), self.source)
+            run, lock = new_run(dataclasses.replace(self._config, runs_dir=runs_dir), self.dataset)
             with lock, contextlib.suppress(_Measured):
                 self.train(run)
         return self._rounds
@@ -141,12 +141,12 @@ class MeasuredTrainer(Trainer):
     def _repeated_batch(self) -> Any:
         parts = self.replicas * self._config.accumulation_steps
 
-        def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        def batches_of(context: tf.distribute.InputContext) -> tf.data.Dataset:
             part = self._batch_size // parts
-            batches = input_pipeline.train(self.source, self._config.pipeline, batch_size=part)
+            batches = input_pipeline.train(self.dataset, self._config.pipeline, batch_size=part)
             return batches.take(1).cache().repeat()
 
-        return iter(self._strategy.distribute_datasets_from_function(dataset))
+        return iter(self._strategy.distribute_datasets_from_function(batches_of))
 
 
 class _Measured(Exception):  # noqa: N818 (it is no error)

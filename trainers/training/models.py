@@ -9,7 +9,7 @@ import keras
 from base.commandline import UserError
 from base.spec import parse_call
 from pipelines import input_pipeline
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 from trainers.config import TrainConfig
 from trainers.run_config import TrainedConfig
 from trainers.run_folder import checkpoints
@@ -20,7 +20,7 @@ Size = tuple[int, int]
 
 def build(
     config: TrainConfig,
-    source: Source,
+    dataset: Dataset,
     nets: ModuleType,
     *,
     training: bool = True,
@@ -30,7 +30,7 @@ def build(
 
     Args:
         config: the run's flags.
-        source: the data set, for the number of classes.
+        dataset: the data set, for the number of classes.
         nets: the package to build from, `nets` itself or a run's copy.
         training: whether for the images of training or of evaluation, which may differ in size.
         image_size: another size of the images, (height, width).
@@ -41,7 +41,7 @@ def build(
     call = parse_call(config.net)
     size = image_size or input_pipeline.image_size(config.pipeline, training=training)
     try:
-        return nets.build(call.name, source.num_classes, image_size=size, **call.keywords)
+        return nets.build(call.name, dataset.num_classes, image_size=size, **call.keywords)
     except ValueError as error:
         raise UserError(f"--net={config.net}: {error}") from None
 
@@ -109,7 +109,7 @@ def _size(images: Any) -> Size:
 def load_trained(
     run: Run,
     config: TrainConfig,
-    source: Source,
+    dataset: Dataset,
     which: TrainedConfig,
     *,
     image_size: Size | None = None,
@@ -119,7 +119,7 @@ def load_trained(
     Args:
         run: the run.
         config: its flags.
-        source: the data set, for the number and the order of the classes.
+        dataset: the data set, for the number and the order of the classes.
         which: which of its checkpoints and weights.
         image_size: another size of the images than the run's evaluation has, (height, width).
 
@@ -128,7 +128,7 @@ def load_trained(
             net whose weights do not fit images of this size.
     """
     keras.mixed_precision.set_global_policy(config.precision)
-    model = build(config, source, run.load_nets(), training=False, image_size=image_size)
+    model = build(config, dataset, run.load_nets(), training=False, image_size=image_size)
     if which.checkpoint == "best":
         read = checkpoints.load(run.checkpoints / checkpoints.BEST)
     else:
@@ -136,7 +136,7 @@ def load_trained(
         if latest is None:
             raise UserError(f"{run.directory} has no checkpoint yet")
         read = latest
-    refuse_other_labels(read, source)
+    refuse_other_labels(read, dataset)
     averaged = any(name.startswith(checkpoints.AVERAGES) for name in read.arrays)
     if which.weights == "averaged" and not averaged:
         raise UserError(
@@ -149,11 +149,11 @@ def load_trained(
     return model
 
 
-def refuse_other_labels(checkpoint: checkpoints.Checkpoint, source: Source) -> None:
+def refuse_other_labels(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> None:
     """Raises UserError where a checkpoint was trained with another label order than the data's."""
-    if checkpoint.state["label_order"] != source.label_order:
+    if checkpoint.state["label_order"] != dataset.label_order:
         raise UserError(
             f"{checkpoint.path} was trained with the label order "
-            f"{checkpoint.state['label_order'][:12]}, {source.directory or 'data.json'} has "
-            f"{source.label_order[:12]}: name the data set that it was trained on"
+            f"{checkpoint.state['label_order'][:12]}, {dataset.directory or 'data.json'} has "
+            f"{dataset.label_order[:12]}: name the data set that it was trained on"
         )

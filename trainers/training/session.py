@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import nets
 from base.commandline import UserError
-from pipelines.reading.dataset import Source, open_dataset
+from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.config import TrainConfig
 from trainers.run_folder.folder import Run, claim, find_interrupted, new_run, numbered_run
 from trainers.training.optimizers import OPTIMIZERS
@@ -30,8 +30,8 @@ def train(config: TrainConfig, continued: Run | None = None) -> tuple[Run, Score
         UserError: what the flags ask for does not exist, does not fit, or does not converge.
     """
     strategy = make_strategy(config.replicas, config.distribution)
-    source = open_dataset(config.pipeline)
-    refuse_unusable(config, source, strategy)
+    dataset = open_dataset(config.pipeline)
+    refuse_unusable(config, dataset, strategy)
     refuse_broken_links(strategy)
     workers = Workers(strategy)
 
@@ -42,11 +42,11 @@ def train(config: TrainConfig, continued: Run | None = None) -> tuple[Run, Score
 
     run, lock = _found_by_chief(config, workers, interrupted)
     with lock:
-        trainer = Trainer(config, source, run.load_nets() if run else nets, strategy, workers)
+        trainer = Trainer(config, dataset, run.load_nets() if run else nets, strategy, workers)
         if run is not None:
             return run, trainer.train(run)
     # Only now, as flags that no net can be built by leave no folder behind.
-    run, lock = _found_by_chief(config, workers, lambda: new_run(config, source))
+    run, lock = _found_by_chief(config, workers, lambda: new_run(config, dataset))
     assert run is not None
     with lock:
         return run, trainer.train(run)
@@ -63,7 +63,9 @@ def _found_by_chief(
     return (numbered_run(config, number) if number else None), contextlib.nullcontext()
 
 
-def refuse_unusable(config: TrainConfig, source: Source, strategy: tf.distribute.Strategy) -> None:
+def refuse_unusable(
+    config: TrainConfig, dataset: Dataset, strategy: tf.distribute.Strategy
+) -> None:
     """Raises UserError for what is wrong with the flags as a whole, before a folder is made."""
     replicas = strategy.num_replicas_in_sync
     batch = config.pipeline.train_batch_size

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from base.spec import parse_call
 from pipelines import input_pipeline
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 from trainers.config import TrainConfig
 from trainers.run_folder import checkpoints
 from trainers.run_folder.folder import Run
@@ -61,17 +61,17 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        source: Source,
+        dataset: Dataset,
         package: ModuleType,
         strategy: tf.distribute.Strategy,
         workers: Workers,
     ):
         """Builds the net from `package`: `nets`, or the copy that an interrupted run has of it."""
-        self._config, self._source, self._strategy = config, source, strategy
+        self._config, self._dataset, self._strategy = config, dataset, strategy
         self._workers = workers
         self._batch_size = config.pipeline.train_batch_size
         self._steps_per_epoch = input_pipeline.steps_per_epoch(
-            source, config.pipeline, hosts=workers.count
+            dataset, config.pipeline, hosts=workers.count
         )
         self._total_steps = config.train_steps or math.ceil(
             config.train_epochs * self._steps_per_epoch
@@ -84,23 +84,23 @@ class Trainer:
                 for epoch, _ in config.pipeline.sizes_by_epoch() or [(0, 0)]
             ]
             self._at_sizes = models.AtSizes(
-                [models.build(config, source, package, image_size=s) for s in dict.fromkeys(sizes)]
+                [models.build(config, dataset, package, image_size=s) for s in dict.fromkeys(sizes)]
             )
             self._model = self._at_sizes.model
-            self._evaluated = models.build(config, source, package, training=False)
+            self._evaluated = models.build(config, dataset, package, training=False)
             models.refuse_other_shapes(self._model, self._evaluated, "--train_map and --eval_map")
             self._step = TrainStep(
                 config,
                 self._model,
                 parse_call(config.net).name,
                 package,
-                input_pipeline.device_map(source, config.pipeline, training=True),
+                input_pipeline.device_map(dataset, config.pipeline, training=True),
                 strategy,
                 self._at_sizes,
             )
         self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
-        self._protocol = CenterCrop(self._evaluated, source, config.pipeline, strategy)
-        self._state = LoopState(0, source.label_order, [], [0.0] * COLUMNS)
+        self._protocol = CenterCrop(self._evaluated, dataset, config.pipeline, strategy)
+        self._state = LoopState(0, dataset.label_order, [], [0.0] * COLUMNS)
         self._stop_signal: int | None = None
         self._skipped, self._last_skipped = 0, -1
 
@@ -123,7 +123,7 @@ class Trainer:
             self._logbook.say(f"continuing after step {step} of {self._total_steps}")
         self._inquiry = Inquiry(
             self._config,
-            self._source,
+            self._dataset,
             self._at_sizes,
             run.directory,
             self._strategy,
@@ -268,9 +268,9 @@ class Trainer:
         parts = self._strategy.num_replicas_in_sync * self._config.accumulation_steps
         part = self._batch_size // parts
 
-        def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        def batches_of(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return input_pipeline.train(
-                self._source,
+                self._dataset,
                 self._config.pipeline,
                 batch_size=part,
                 start=start,
@@ -278,7 +278,7 @@ class Trainer:
                 hosts=context.num_input_pipelines,
             )
 
-        return iter(self._strategy.distribute_datasets_from_function(dataset))
+        return iter(self._strategy.distribute_datasets_from_function(batches_of))
 
     def _learning_rate(self, step: int) -> float:
         progress = Progress(
@@ -316,7 +316,7 @@ class Trainer:
         checkpoint = checkpoints.load_latest(self._run.checkpoints)
         if checkpoint is None:
             return
-        models.refuse_other_labels(checkpoint, self._source)
+        models.refuse_other_labels(checkpoint, self._dataset)
         checkpoint.restore(self._variables(), prefix="")
         self._state = LoopState(**checkpoint.state)
 

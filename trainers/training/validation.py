@@ -11,7 +11,7 @@ import tensorflow as tf
 from data_prep import schema
 from pipelines import input_pipeline
 from pipelines.config import PipelineConfig
-from pipelines.reading.dataset import Source
+from pipelines.reading.dataset import Dataset
 from trainers.training import losses
 
 
@@ -40,19 +40,19 @@ class CenterCrop:
     def __init__(
         self,
         model: keras.Model,
-        source: Source,
+        dataset: Dataset,
         config: PipelineConfig,
         strategy: tf.distribute.Strategy,
         split: str = schema.VALIDATION,
     ):
-        self._source, self._config, self._strategy, self._split = source, config, strategy, split
+        self._dataset, self._config, self._strategy, self._split = dataset, config, strategy, split
         replicas = strategy.num_replicas_in_sync
         self._batch_size = math.ceil(config.eval_batch_size / replicas)
-        self._images = source.num_records(split)
+        self._images = dataset.num_records(split)
         self._batches = math.ceil(self._images / (self._batch_size * replicas))
         if isinstance(model.output, Mapping):  # auxiliary heads are for training
             model = keras.Model(model.input, model.output["logits"])
-        device_map = input_pipeline.device_map(source, config, training=False)
+        device_map = input_pipeline.device_map(dataset, config, training=False)
 
         @tf.autograph.experimental.do_not_convert
         def sums_of_batch(batch: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -84,9 +84,9 @@ class CenterCrop:
         """Scores the model as it is now, over every image of the split exactly once."""
         replicas = self._strategy.num_replicas_in_sync
 
-        def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        def batches_of(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return input_pipeline.evaluate(
-                self._source,
+                self._dataset,
                 self._config,
                 batch_size=self._batch_size,
                 replicas=replicas,
@@ -95,7 +95,7 @@ class CenterCrop:
                 hosts=context.num_input_pipelines,
             )
 
-        iterator = iter(self._strategy.distribute_datasets_from_function(dataset))
+        iterator = iter(self._strategy.distribute_datasets_from_function(batches_of))
         sums = self._sums_of_batches(iterator, tf.constant(self._batches)).numpy()
         loss, top1, top5, images = (float(value) for value in sums)
         if images != self._images:

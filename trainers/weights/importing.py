@@ -12,7 +12,7 @@ import numpy as np
 import nets
 from base.commandline import UserError
 from base.spec import parse_call
-from pipelines.reading.dataset import Source, open_dataset
+from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.run_config import ImportConfig
 from trainers.run_folder import checkpoints
 from trainers.run_folder.folder import RESULT_FILE, Run, new_run
@@ -63,12 +63,12 @@ def import_weights(config: ImportConfig, file: str) -> tuple[Run, str]:
         experiment=place.name,
         note=train_config.note or f"weights of {weights.path.name}",
     )
-    source = open_dataset(pipeline)
-    model = models.build(train_config, source, nets, training=False)
+    dataset = open_dataset(pipeline)
+    model = models.build(train_config, dataset, nets, training=False)
     assign(model, weights, entry)
-    run, lock = new_run(train_config, source)
+    run, lock = new_run(train_config, dataset)
     with lock:
-        _save(run, model, source, weights)
+        _save(run, model, dataset, weights)
     said = f"note: {origin.departures}" if origin.departures else ""
     return run, said
 
@@ -185,11 +185,11 @@ def _fold_biases(arrays: dict[str, np.ndarray], model: keras.Model) -> None:
             arrays[mean] = arrays[mean] - arrays.pop(name)
 
 
-def _save(run: Run, model: keras.Model, source: Source, weights: WeightFile) -> None:
+def _save(run: Run, model: keras.Model, dataset: Dataset, weights: WeightFile) -> None:
     """Writes the checkpoint and what makes the run a finished one, of no steps."""
     state = {
         "step": 0,
-        "label_order": source.label_order,
+        "label_order": dataset.label_order,
         "validation_errors": [],
         "window": [0.0] * COLUMNS,
     }

@@ -26,21 +26,21 @@ def directory(tmp_path):
     return write_dataset(tmp_path / "data")
 
 
-def stored_labels(source, split: str) -> list[int]:
-    opener = source.shard_opener(split)
-    records = tf.data.Dataset.range(len(source.split(split))).flat_map(opener)
-    return [int(source.parse(record[tf.newaxis])["label"][0]) for record in records]
+def stored_labels(dataset, split: str) -> list[int]:
+    opener = dataset.shard_opener(split)
+    records = tf.data.Dataset.range(len(dataset.split(split))).flat_map(opener)
+    return [int(dataset.parse(record[tf.newaxis])["label"][0]) for record in records]
 
 
 def test_our_own_data_set(directory):
-    source = open_dataset(config(directory))
-    assert source.num_classes == 5
-    assert source.wnids[1] == "n00000001"
-    assert source.words[1] == "class 1"
-    assert (source.num_records("train"), source.num_records("validation")) == (60, 10)
-    assert source.label_order == schema.label_order_hash(source.wnids)
-    assert source.statistics.channel_mean.tolist() == [120, 115, 104]
-    assert stored_labels(source, "train") == [number % 5 for number in range(60)]
+    dataset = open_dataset(config(directory))
+    assert dataset.num_classes == 5
+    assert dataset.wnids[1] == "n00000001"
+    assert dataset.words[1] == "class 1"
+    assert (dataset.num_records("train"), dataset.num_records("validation")) == (60, 10)
+    assert dataset.label_order == schema.label_order_hash(dataset.wnids)
+    assert dataset.statistics.channel_mean.tolist() == [120, 115, 104]
+    assert stored_labels(dataset, "train") == [number % 5 for number in range(60)]
 
 
 def test_a_parent_directory_will_do(directory):
@@ -114,22 +114,22 @@ def test_the_asked_geometry_and_size_are_accepted(directory):
 @pytest.mark.parametrize("classes", [("n00000003", "n00000001"), ("2",)])
 def test_a_subset_of_the_classes(directory, classes):
     whole = open_dataset(config(directory))
-    source = open_dataset(config(directory, classes=classes))
+    dataset = open_dataset(config(directory, classes=classes))
     kept = [0, 1] if classes == ("2",) else [1, 3]
-    assert source.wnids == tuple(whole.wnids[label] for label in kept)
-    assert source.label_order != whole.label_order
-    assert (source.num_records("train"), source.num_records("validation")) == (24, 4)
+    assert dataset.wnids == tuple(whole.wnids[label] for label in kept)
+    assert dataset.label_order != whole.label_order
+    assert (dataset.num_records("train"), dataset.num_records("validation")) == (24, 4)
     expected = [kept.index(n % 5) for n in range(60) if n % 5 in kept]
-    assert stored_labels(source, "train") == expected
+    assert stored_labels(dataset, "train") == expected
 
 
 def test_records_in_memory_are_those_of_the_files(directory):
-    source = open_dataset(config(directory, cache="memory"))
-    opener = source.shard_opener("train")
+    dataset = open_dataset(config(directory, cache="memory"))
+    opener = dataset.shard_opener("train")
     for shard in directory.glob("*-train.tfrecord-*"):
         shard.unlink()
     records = tf.data.Dataset.range(4).flat_map(opener)
-    labels = [int(source.parse(record[tf.newaxis])["label"][0]) for record in records]
+    labels = [int(dataset.parse(record[tf.newaxis])["label"][0]) for record in records]
     assert labels == [number % 5 for number in range(60)]
 
 
@@ -152,9 +152,9 @@ def test_a_cache_directory_that_cannot_be_written(directory, tmp_path):
 
 
 def test_synthetic_data_needs_no_directory():
-    source = open_dataset(PipelineConfig(data="synthetic", data_dir="none", synthetic_classes=7))
-    assert source.num_classes == 7
-    assert source.num_records("train") == 1_281_167
+    dataset = open_dataset(PipelineConfig(data="synthetic", data_dir="none", synthetic_classes=7))
+    assert dataset.num_classes == 7
+    assert dataset.num_records("train") == 1_281_167
 
 
 def foreign_dataset(tmp_path, encoding: str, splits: dict[str, int]):
@@ -188,13 +188,13 @@ def foreign_dataset(tmp_path, encoding: str, splits: dict[str, int]):
 @pytest.mark.parametrize("encoding", ["jpeg", "png", None])
 def test_a_data_set_that_tensorflow_datasets_wrote(tmp_path, encoding):
     directory = foreign_dataset(tmp_path, encoding, {"train": 9, "test": 4})
-    source = open_dataset(config(directory))
-    assert source.wnids == ("ant", "bee", "cow")
-    assert (source.num_records("train"), source.num_records("validation")) == (9, 4)
-    assert source.statistics is None
-    assert isinstance(source.decoder, JpegDecoder if encoding == "jpeg" else AnyDecoder)
-    records = list(source.shard_opener("train")(tf.constant(0, tf.int64)))
-    parsed = source.parse(tf.stack(records))
+    dataset = open_dataset(config(directory))
+    assert dataset.wnids == ("ant", "bee", "cow")
+    assert (dataset.num_records("train"), dataset.num_records("validation")) == (9, 4)
+    assert dataset.statistics is None
+    assert isinstance(dataset.decoder, JpegDecoder if encoding == "jpeg" else AnyDecoder)
+    records = list(dataset.shard_opener("train")(tf.constant(0, tf.int64)))
+    parsed = dataset.parse(tf.stack(records))
     assert parsed["label"].numpy().tolist() == [0, 1, 2] * 3
     assert parsed["height"].numpy().tolist() == [30] * 9
     assert parsed["width"].numpy().tolist() == [41] * 9
@@ -204,9 +204,9 @@ def test_a_foreign_data_set_promises_no_geometry(tmp_path):
     directory = foreign_dataset(tmp_path, "jpeg", {"train": 9})
     with pytest.raises(UserError, match="not made by this workspace"):
         open_dataset(config(directory, geometry="short_side"))
-    source = open_dataset(config(directory))
+    dataset = open_dataset(config(directory))
     with pytest.raises(UserError, match="no split 'validation'"):
-        source.num_records("validation")
+        dataset.num_records("validation")
 
 
 def test_a_directory_that_is_no_data_set(tmp_path):

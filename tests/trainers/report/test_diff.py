@@ -57,8 +57,8 @@ def test_flags_of_an_older_workspace_are_compared_as_written(tmp_path):
 
 def test_the_nets_source_is_a_unified_diff(tmp_path):
     a, b = make_run(tmp_path, "demo/1"), make_run(tmp_path, "demo/2")
-    source = b.directory / "net" / "resnet.py"
-    source.write_text(source.read_text() + "CHANGED = True\n")
+    dataset = b.directory / "net" / "resnet.py"
+    dataset.write_text(dataset.read_text() + "CHANGED = True\n")
     (b.directory / "net" / "added.py").write_text("ADDED = 1\n")
     lines = section(diff(a, b), "net source").splitlines()
     assert "--- demo/1/net/resnet.py" in lines

@@ -42,9 +42,9 @@ def test_runs_that_start_at_once_get_different_numbers(data_dir, tmp_path, monke
     # Parsing Python, as the description does, fails in several threads of Python 3.11 at once.
     monkeypatch.setattr(folder, "_describe", lambda *arguments: None)
     settings = flags(data_dir, tmp_path)
-    source = open_dataset(settings.pipeline)
+    dataset = open_dataset(settings.pipeline)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        futures = [pool.submit(new_run, settings, source) for _ in range(8)]
+        futures = [pool.submit(new_run, settings, dataset) for _ in range(8)]
         found = [future.result() for future in futures]
     assert sorted(run.number for run, _ in found) == [*range(1, 9)]
     for _, lock in found:

@@ -237,14 +237,14 @@ def test_flags_that_make_no_sense_are_refused(flags):
 def test_real_labels_of_something_else_are_refused(run, tmp_path, content, says):
     path = tmp_path / "real.json"
     path.write_text(content)
-    source = open_dataset(run.config().pipeline)
+    dataset = open_dataset(run.config().pipeline)
     with pytest.raises(UserError, match="5 classes from n00000000 to n00000004"):
         good = tmp_path / "good.json"
         good.write_text("[[1]]")
-        read_real_labels(str(good), source)
+        read_real_labels(str(good), dataset)
     wnids = ("n01440764", *(f"n0150{label:04d}" for label in range(998)), "n15075141")
     with pytest.raises(UserError, match=says):
-        read_real_labels(str(path), dataclasses.replace(source, wnids=wnids))
+        read_real_labels(str(path), dataclasses.replace(dataset, wnids=wnids))
 
 
 def test_a_net_of_one_size_says_why_it_is_not_dense(data_dir, tmp_path):
@@ -257,9 +257,9 @@ def test_every_protocol_has_a_plan(run):
     for protocol in ("ten_crop", "crops_144", "dense", "dense_multi_scale"):
         config = EvaluateConfig(protocol=protocol)
         pipeline = run.config().pipeline
-        source = dataclasses.replace(open_dataset(pipeline), manifest=None)
+        dataset = dataclasses.replace(open_dataset(pipeline), manifest=None)
         if protocol in ("ten_crop", "dense"):
             with pytest.raises(UserError, match="give --scales"):
-                protocols.plan(config, pipeline, source)
+                protocols.plan(config, pipeline, dataset)
         else:
-            assert protocols.plan(config, pipeline, source).passes
+            assert protocols.plan(config, pipeline, dataset).passes

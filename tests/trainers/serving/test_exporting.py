@@ -78,8 +78,8 @@ def test_onnx_gives_the_runs_logits(run, tmp_path, photographs):
     path = output / "model.onnx"
     check_runner(run, exporting.run_onnx(path), photographs)
     found = onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map
-    assert found["label_order"] == classifier(run).source.label_order
-    assert json.loads(found["wnids"]) == list(classifier(run).source.wnids)
+    assert found["label_order"] == classifier(run).dataset.label_order
+    assert json.loads(found["wnids"]) == list(classifier(run).dataset.wnids)
 
 
 def check_runner(run, runner, photographs):

@@ -76,7 +76,7 @@ def test_whatever_pillow_opens_is_predicted(made, tmp_path, form):
     (found,) = predictions.predict(made, [path], batch_size=4, keep_going=False)
     assert sum(found.probabilities) == pytest.approx(1)
     assert list(found.probabilities) == sorted(found.probabilities, reverse=True)
-    assert found.wnids == tuple(made.source.wnids[label] for label in found.labels)
+    assert found.wnids == tuple(made.dataset.wnids[label] for label in found.labels)
     assert found.as_json()["predictions"][0]["words"] == f"class {found.labels[0]}"
     assert len(found.lines()) == 1 + CLASSES
 

@@ -11,7 +11,7 @@ import nets
 from base.commandline import UserError
 from pipelines import input_pipeline
 from pipelines.functions.map_function import MAP_FUNCTIONS, MapFunction, Stage
-from pipelines.reading import dataset
+from pipelines.reading.dataset import open_dataset
 from trainers import config
 from trainers.run_folder.metrics import read_metrics
 from trainers.training import diagnosis, session
@@ -122,8 +122,8 @@ def test_a_planted_nan_is_reported_by_its_image_s_name(generated_data, tmp_path,
     settings = with_planted_nan(generated_data, tmp_path)
     with pytest.raises(UserError) as error:
         session.train(settings)
-    source = dataset.open_dataset(settings.pipeline)
-    name = input_pipeline.file_names(source, settings.pipeline, 2)[11]
+    dataset = open_dataset(settings.pipeline)
+    name = input_pipeline.file_names(dataset, settings.pipeline, 2)[11]
     message = str(error.value)
     assert "step 3" in message
     assert f"1 of 16 images: {name} (replica 1)" in message
@@ -143,7 +143,7 @@ def test_a_step_that_is_skipped_is_reported_and_harms_nothing(
     steps = [line["step"] for line in read_metrics(run.directory) if line["split"] == "train"]
     assert steps == [1, 2, 4], "the third step has no line"
     said = capsys.readouterr().out
-    name = input_pipeline.file_names(dataset.open_dataset(settings.pipeline), settings.pipeline, 2)
+    name = input_pipeline.file_names(open_dataset(settings.pipeline), settings.pipeline, 2)
     assert f"1 of 16 images: {name[11]} (replica 1)" in said
     assert "the step is skipped" in said
 
