@@ -29,7 +29,7 @@ System = Callable[[str, str, int, int], Iterator[Any]]
 
 def ours(directory: str, task: str, batch_size: int, threads: int) -> Iterator[Any]:
     """The workspace's training pipeline, as the trainers run it."""
-    from pipelines import input_pipeline
+    from pipelines.input_pipeline import InputPipeline
     from pipelines.reading.dataset import open_dataset
 
     crop = "decode_random_crop" if task == CROP else "decode_random_resized_crop"
@@ -39,7 +39,7 @@ def ours(directory: str, task: str, batch_size: int, threads: int) -> Iterator[A
         train_map=f"{crop}({SIZE})|random_flip",
         map_threads=threads,
     )
-    return iter(input_pipeline.train(open_dataset(config), config, batch_size=batch_size))
+    return iter(InputPipeline(open_dataset(config), config).train(batch_size))
 
 
 def libjpeg_turbo(directory: str, task: str, batch_size: int, threads: int) -> Iterator[Any]:

@@ -50,7 +50,7 @@ def ours(call: Call, batch_size: int, image_size: int, threads: int) -> Step:
     start_tensorflow()
     from pipelines.config import SYNTHETIC, PipelineConfig
     from trainers.config import TrainConfig
-    from trainers.training.measurement import MeasuredTrainer
+    from trainers.training.measurement import bare_steps, parameters, trainer_to_measure
 
     pipeline = PipelineConfig(
         data=SYNTHETIC,
@@ -69,8 +69,9 @@ def ours(call: Call, batch_size: int, image_size: int, threads: int) -> Step:
         weight_decay=WEIGHT_DECAY,
         replicas="cpu",
     )
-    trainer = MeasuredTrainer(config)
-    return Step(trainer.parameters, lambda: trainer.bare_steps(1))
+    trainer = trainer_to_measure(config)
+    batches = trainer.batches(repeat_first=True)
+    return Step(parameters(trainer), lambda: bare_steps(trainer, batches, 1))
 
 
 def pytorch(

@@ -1,10 +1,10 @@
 """The flags of this room's commands, as frozen dataclasses."""
 
 import dataclasses
-import os
 import pathlib
 
 from base.commandline import UserError, flag
+from base.parallel import usable_cores
 from data_prep.schema import ENCODINGS, GEOMETRIES, SPLITS, ImageSettings
 from data_prep.source.layouts import LAYOUTS
 
@@ -84,7 +84,7 @@ class BuildConfig:
     @property
     def threads(self) -> int:
         """How many threads the local engine takes."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or usable_cores()
 
     def image_settings(self) -> ImageSettings:
         """How every image is made."""

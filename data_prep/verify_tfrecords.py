@@ -9,10 +9,10 @@ the statistics and TensorFlow Datasets' metadata agree. The exit code is 0 only 
 """
 
 import dataclasses
-import os
 
 from base import commandline
 from base.commandline import UserError, flag
+from base.parallel import usable_cores
 from base.tensorflow_start import start_tensorflow
 from data_prep.config import SourceConfig
 
@@ -38,7 +38,7 @@ def main() -> int:
     from data_prep.job import repair, verification
     from data_prep.progress import Progress
 
-    workers = config.workers or len(os.sched_getaffinity(0))
+    workers = config.workers or usable_cores()
     total = sum(manifest.num_records(split) for split in schema.SPLITS)
     progress = Progress(total, label="verifying")
     faults = verification.faults(directory, manifest, workers, progress.add)

@@ -1,18 +1,14 @@
 """Batches from records in order: parse, draw, host chain, then joined and prefetched."""
 
-import os
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from pipelines.chain import Chain, device_chain, host_chain, output_shape
+from pipelines.chain import Batch, Chains
 from pipelines.config import SYNTHETIC, PipelineConfig
 from pipelines.reading import dataset_options
 from pipelines.reading.dataset import Dataset
-
-Batch = dict[str, Any]
 
 # From the epoch, int64 [], and indices in it, int64 [k], to what a batch says about its examples.
 Locate = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
@@ -20,11 +16,6 @@ Locate = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 # Examples that one call of the host chain makes, at most: enough that parsing, drawing and calling
 # cost little for each, few enough that the calls in flight, one a core, stay small.
 _MAX_CHUNK = 128
-
-
-def host_map_of(config: PipelineConfig, *, training: bool, epoch: int = 0) -> tuple[str, str]:
-    """The flag of a host chain, and the chain."""
-    return ("train_map", config.train_map_at(epoch)) if training else ("eval_map", config.eval_map)
 
 
 def chunk_size(batch_size: int) -> int:
@@ -35,18 +26,9 @@ def chunk_size(batch_size: int) -> int:
 class BatchMaker:
     """Turns records in order into batches."""
 
-    def __init__(self, dataset: Dataset, config: PipelineConfig, host_map: tuple[str, str]):
-        """`host_map` is what `host_map_of` gives for training or for evaluation."""
-        self._dataset, self._config = dataset, config
-        flag, chain = host_map
-        self._host = host_chain(chain, flag, **dataset.given())
-        self._shape = output_shape(self._host, flag)
-        self._device = device_chain_of(dataset, config, flag == "train_map")
-
-    @property
-    def pairs(self) -> bool:
-        """Whether the device chain mixes examples in pairs."""
-        return any(function.pairs for function in self._device.functions)
+    def __init__(self, dataset: Dataset, config: PipelineConfig, chains: Chains):
+        """Makes batches by the chains of training or of evaluation."""
+        self._dataset, self._config, self._chains = dataset, config, chains
 
     def batches(
         self,
@@ -61,7 +43,7 @@ class BatchMaker:
         def make_chunk(records: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor) -> Batch:
             located = locate(epoch, first + tf.range(chunk, dtype=tf.int64))
             batch = make(records, located["seed"]) | located
-            return batch | {"drawn": self._device.draw(batch, batch["seed"])}
+            return batch | {"drawn": self._chains.device.draw(batch, batch["seed"])}
 
         def join(batch: Batch) -> Batch:
             return tf.nest.map_structure(
@@ -70,7 +52,7 @@ class BatchMaker:
 
         made = chunks.map(
             make_chunk,
-            num_parallel_calls=self._config.map_threads or len(os.sched_getaffinity(0)),
+            num_parallel_calls=self._config.threads,
         )
         if chunk < batch_size:  # joining copies the images once more
             made = made.batch(batch_size // chunk, drop_remainder=True).map(join)
@@ -79,24 +61,18 @@ class BatchMaker:
     def _decode(self, records: tf.Tensor, seed: tf.Tensor) -> Batch:
         """Parses and draws for a whole chunk, then runs the host chain example by example."""
         examples = self._dataset.parse(records)
-        drawn = self._host.draw(examples, seed)
+        drawn = self._chains.host.draw(examples, seed)
         images = tf.map_fn(
-            lambda single: self._host.apply(*single)["image"],
+            lambda single: self._chains.host.apply(*single)["image"],
             (examples, drawn),
-            fn_output_signature=tf.TensorSpec(self._shape, tf.uint8),
+            fn_output_signature=tf.TensorSpec(self._chains.shape, tf.uint8),
         )
         return {"image": images, "label": examples["label"]}
 
     def _synthetic(self, chunk: int) -> Callable[[tf.Tensor, tf.Tensor], Batch]:
         """Random pixels and labels, made once."""
         generator = np.random.default_rng(self._config.seed)
-        pixels = generator.integers(0, 256, (chunk, *self._shape), np.uint8)
+        pixels = generator.integers(0, 256, (chunk, *self._chains.shape), np.uint8)
         images = tf.constant(pixels)
         labels = tf.constant(generator.integers(0, self._dataset.num_classes, chunk), tf.int32)
         return lambda records, seed: {"image": images, "label": labels}
-
-
-def device_chain_of(dataset: Dataset, config: PipelineConfig, training: bool) -> Chain:
-    """The device chain that the flags name, of training or of evaluation."""
-    flag = "train_device_map" if training else "eval_device_map"
-    return device_chain(getattr(config, flag), flag, **dataset.given())

@@ -38,13 +38,14 @@ def main() -> None:
     config = config_from_flags(BenchmarkConfig)
     # TensorFlow takes seconds to import; --help does not need it.
     from pipelines import measurement
+    from pipelines.input_pipeline import InputPipeline
     from pipelines.reading.dataset import open_dataset
 
-    dataset = open_dataset(config.pipeline)
+    pipeline = InputPipeline(open_dataset(config.pipeline), config.pipeline)
     if config.epochs:
-        measurement.print_memory(dataset, config.pipeline, config.epochs)
+        measurement.print_memory(pipeline, config.epochs)
     else:
-        measurement.print_stages(dataset, config.pipeline, config.rounds, config.seconds)
+        measurement.print_stages(pipeline, config.rounds, config.seconds)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """A chain of map functions, checked and composed into one.
 
 A host chain turns one stored image into uint8 pixels of a fixed size; a device chain turns a batch
-of those into float32.
+of those into float32. `compile_chains` makes both of a phase, once, for all who need them.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import tensorflow as tf
 
 from base.spec import Call, UserError, parse_chain
+from pipelines.config import Phase, PipelineConfig
 
 # Importing them registers their map functions.
 from pipelines.functions import (  # noqa: F401
@@ -23,7 +25,10 @@ from pipelines.functions import (  # noqa: F401
     resizing,
     views,
 )
-from pipelines.functions.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Stage
+from pipelines.functions.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Place
+from pipelines.reading.dataset import Dataset
+
+Batch = dict[str, Any]
 
 # Device functions draw from other streams than host functions at the same place.
 _DEVICE_STREAMS = 1000
@@ -64,6 +69,74 @@ class Chain:
         return max((function.min_side for function in self.functions), default=0)
 
 
+@dataclasses.dataclass(frozen=True)
+class Chains:
+    """Both chains of a phase, for one data set.
+
+    Attributes:
+        phase: of training or of evaluation.
+        host: from an example to uint8 pixels.
+        device: from a batch of those to float32.
+    """
+
+    phase: Phase
+    host: Chain
+    device: Chain
+
+    @functools.cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The host chain's images: [height, width, 3], or [views, height, width, 3].
+
+        Raises UserError where they are of several sizes.
+        """
+        return output_shape(self.host, f"{self.phase}_map")
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width, in pixels, of the images that the net is given."""
+        height, width, _ = self.shape[-3:]
+        return height, width
+
+    @property
+    def pairs(self) -> bool:
+        """Whether the device chain mixes examples in pairs."""
+        return any(function.pairs for function in self.device.functions)
+
+    def on_device(self, batch: Batch) -> Batch:
+        """The device chain, for the inside of a replica's step.
+
+        Returns:
+            The batch without `drawn`, its images float32. A batch that has no `drawn` is drawn for
+            on the spot, from its `seed`.
+        """
+        example = {name: value for name, value in batch.items() if name != "drawn"}
+        drawn = batch["drawn"] if "drawn" in batch else self.device.draw(batch, batch.get("seed"))
+        example = self.device.apply(example, drawn)
+        return example | {"image": tf.cast(example["image"], tf.float32)}
+
+
+def compile_chains(
+    dataset: Dataset, config: PipelineConfig, phase: Phase, epoch: int = 0
+) -> Chains:
+    """Both chains of a phase, as the flags have them.
+
+    Args:
+        dataset: whose images they take.
+        config: the flags.
+        phase: of training or of evaluation.
+        epoch: whose size {size} in --train_map has.
+
+    Raises:
+        UserError: a chain cannot be read, its order makes no sense, or it crops more than the data
+            set stores; the message names the flag.
+    """
+    given = dataset.given()
+    host = host_chain(config.host_map(phase, epoch), f"{phase}_map", **given)
+    device = device_chain(config.device_map(phase), f"{phase}_device_map", **given)
+    dataset.refuse_smaller(host.min_side, f"--{phase}_map")
+    return Chains(phase, host, device)
+
+
 def host_chain(text: str, flag: str, **given: Any) -> Chain:
     """The chain that runs for each example on the host.
 
@@ -79,14 +152,14 @@ def host_chain(text: str, flag: str, **given: Any) -> Chain:
     decoded = False
     for place, (call, function) in enumerate(zip(calls, functions, strict=True), 1):
         where = f"--{flag}: {call}, at place {place} of the chain,"
-        if not function.takes & (Stage.ENCODED | Stage.IMAGE):
+        if not function.takes & (Place.ENCODED | Place.IMAGE):
             device_flag = flag.replace("_map", "_device_map")
             raise UserError(f"{where} works on whole batches: move it to --{device_flag}")
-        if not decoded and not function.takes & Stage.ENCODED:
+        if not decoded and not function.takes & Place.ENCODED:
             raise UserError(
                 f"{where} needs pixels: begin with decode or another decode_... function"
             )
-        if decoded and not function.takes & Stage.IMAGE:
+        if decoded and not function.takes & Place.IMAGE:
             raise UserError(f"{where} decodes what {calls[0]} has decoded already: leave one out")
         decoded = True
     if not decoded:
@@ -100,7 +173,7 @@ def device_chain(text: str, flag: str, **given: Any) -> Chain:
     normalizer: Call | None = None
     for place, (call, function) in enumerate(zip(calls, functions, strict=True), 1):
         where = f"--{flag}: {call}, at place {place} of the chain,"
-        if not function.takes & Stage.BATCH:
+        if not function.takes & Place.BATCH:
             host_flag = flag.replace("_device_map", "_map")
             raise UserError(f"{where} works on single images: move it to --{host_flag}")
         if function.normalizes and normalizer is not None:

@@ -1,8 +1,10 @@
 """The flags of the input pipeline, as one frozen dataclass."""
 
 import dataclasses
+import enum
 
 from base.commandline import UserError, flag
+from base.parallel import usable_cores
 from data_prep import schema
 
 RECORDS = "records"
@@ -16,6 +18,13 @@ OWN_SHARDS = "own_shards"
 
 NO_CACHE = "none"
 IN_MEMORY = "memory"
+
+
+class Phase(enum.StrEnum):
+    """What batches are for; its flags are `<phase>_map` and `<phase>_device_map`."""
+
+    TRAIN = "train"
+    EVAL = "eval"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +125,18 @@ class PipelineConfig:
             pairs.append((int(epoch), int(size)))
         return pairs
 
-    def train_map_at(self, epoch: int) -> str:
-        """--train_map with its {size} in an epoch."""
+    def host_map(self, phase: Phase, epoch: int = 0) -> str:
+        """The host chain of a phase; that of training with its {size} in an epoch."""
+        if phase is Phase.EVAL:
+            return self.eval_map
         sizes = [size for first, size in self.sizes_by_epoch() if first <= epoch]
         return self.train_map.replace("{size}", str(sizes[-1])) if sizes else self.train_map
+
+    def device_map(self, phase: Phase) -> str:
+        """The device chain of a phase."""
+        return self.eval_device_map if phase is Phase.EVAL else self.train_device_map
+
+    @property
+    def threads(self) -> int:
+        """How many calls of the host chain run at once."""
+        return self.map_threads or usable_cores()

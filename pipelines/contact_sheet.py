@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines import input_pipeline
-from pipelines.chain import Chain, device_chain, host_chain
-from pipelines.config import PipelineConfig
+from pipelines.chain import Chain
+from pipelines.config import Phase, PipelineConfig
 from pipelines.functions import draws
 from pipelines.functions.map_function import Example
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset
 
 # All in pixels, but for the last two.
@@ -48,17 +48,14 @@ def columns_of(dataset: Dataset, config: PipelineConfig, count: int) -> list[Col
     """The first `count` training images of a run, as stored and after each map function."""
     # As a batch of so many images, because a chunk divides a batch; the order is the same.
     few = dataclasses.replace(config, train_batch_size=count)
-    serialized, epoch, first = next(
-        iter(input_pipeline.training_records(dataset, few, chunk=count))
-    )
+    pipeline = InputPipeline(dataset, few)
+    serialized, epoch, first = next(iter(pipeline.training_records(count)))
     seeds = draws.example_seeds(config.seed, epoch, first + tf.range(count, dtype=tf.int64))
-    given = dataset.given()
-    host = host_chain(config.train_map_at(0), "train_map", **given)
-    device = device_chain(config.train_device_map, "train_device_map", **given)
+    chains = pipeline.chains(Phase.TRAIN)
     batch = dataset.parse(serialized)
-    stored, host_columns, images = _on_host(dataset, host, batch, seeds)
+    stored, host_columns, images = _on_host(dataset, chains.host, batch, seeds)
     mapped = {"image": images, "label": batch["label"]}
-    return [stored, *host_columns, *_on_device(dataset, device, mapped, seeds)]
+    return [stored, *host_columns, *_on_device(dataset, chains.device, mapped, seeds)]
 
 
 def painted(columns: Sequence[Column]) -> Image.Image:

@@ -13,12 +13,11 @@ import simplejpeg
 import tensorflow as tf
 
 from data_prep import schema
-from pipelines import input_pipeline
-from pipelines.chain import Chain, host_chain
-from pipelines.config import PipelineConfig
+from pipelines.chain import Chain
+from pipelines.config import Phase
 from pipelines.functions import draws
 from pipelines.functions.decoders import JpegDecoder
-from pipelines.reading.dataset import Dataset
+from pipelines.input_pipeline import InputPipeline
 
 # Images that the stages after reading get from memory, again and again.
 _SAMPLE = 512
@@ -46,15 +45,15 @@ class Stage:
     start: Callable[[], Callable[[], int]]
 
 
-def print_stages(dataset: Dataset, config: PipelineConfig, rounds: int, seconds: float) -> None:
+def print_stages(pipeline: InputPipeline, rounds: int, seconds: float) -> None:
     """Measures and prints every stage, all together, the bound, and the verdict."""
-    threads = threads_of(config)
+    dataset, config = pipeline.dataset, pipeline.config
     print(f"{dataset.directory}: {dataset.record_bytes(schema.TRAIN) / 1024:.1f} KiB a record")
     print(
-        f"--train_map={config.train_map_at(0)}, batches of {config.train_batch_size}, "
-        f"{threads} threads"
+        f"--train_map={config.host_map(Phase.TRAIN)}, batches of {config.train_batch_size}, "
+        f"{config.threads} threads"
     )
-    stages = stages_of(dataset, config)
+    stages = stages_of(pipeline)
     rates = measured(stages, rounds, seconds)
     medians = {name: statistics.median(values) for name, values in rates.items()}
     alone = {name: medians[name] for name in ADVICE if name in medians}
@@ -85,25 +84,22 @@ def print_stages(dataset: Dataset, config: PipelineConfig, rounds: int, seconds:
     print(f"\nverdict: {slowest} binds ({share:.0%} of what it reaches alone). Try: {advice}")
 
 
-def print_memory(dataset: Dataset, config: PipelineConfig, epochs: int) -> None:
+def print_memory(pipeline: InputPipeline, epochs: int) -> None:
     """Delivers whole epochs and prints the resident memory after each tenth of them."""
-    steps = input_pipeline.steps_per_epoch(dataset, config)
+    steps = pipeline.steps_per_epoch
     first = last = 0
-    for epoch, last in enumerate(memory_by_epoch(dataset, config, epochs), 1):
+    for epoch, last in enumerate(memory_by_epoch(pipeline, epochs), 1):
         first = first or last
         if epoch in (1, epochs) or epoch % max(1, epochs // 10) == 0:
             print(f"epoch {epoch:>4} of {epochs} ({steps} batches): {last / 2**20:,.0f} MiB")
     print(f"growth after the first epoch: {(last - first) / 2**20:+.1f} MiB")
 
 
-def memory_by_epoch(dataset: Dataset, config: PipelineConfig, epochs: int) -> Iterator[int]:
+def memory_by_epoch(pipeline: InputPipeline, epochs: int) -> Iterator[int]:
     """The process's resident bytes after each epoch of training batches."""
-    steps = input_pipeline.steps_per_epoch(dataset, config)
-    batches = iter(
-        input_pipeline.train(dataset, config, batch_size=config.train_batch_size, epochs=epochs)
-    )
+    batches = iter(pipeline.train(pipeline.config.train_batch_size, epochs=epochs))
     for _ in range(epochs):
-        for _ in range(steps):
+        for _ in range(pipeline.steps_per_epoch):
             next(batches)
         yield resident_bytes()
 
@@ -127,19 +123,20 @@ def measured(stages: Sequence[Stage], rounds: int, seconds: float) -> dict[str, 
     return rates
 
 
-def stages_of(dataset: Dataset, config: PipelineConfig) -> list[Stage]:
+def stages_of(pipeline: InputPipeline) -> list[Stage]:
     """Every stage of training, each with its input in memory, and all of them together."""
-    batch = config.train_batch_size
-    host = host_chain(config.train_map_at(0), "train_map", **dataset.given())
+    dataset, config = pipeline.dataset, pipeline.config
+    batch, threads = config.train_batch_size, config.threads
+    chains = pipeline.chains(Phase.TRAIN)
+    host = chains.host
     decode = Chain(host.calls[:1], host.functions[:1])
-    chunks = input_pipeline.training_records(dataset, config, chunk=batch)
+    chunks = pipeline.training_records(batch)
     records = tf.concat([part for part, _, _ in chunks.take(-(-_SAMPLE // batch))], axis=0)
     index = tf.range(len(records), dtype=tf.int64)
     seeds = draws.example_seeds(config.seed, tf.constant(0, tf.int64), index)
     parsed = dataset.parse(records)
     drawn = host.draw(parsed, seeds)
-    pixels = tf.zeros([batch, *input_pipeline.image_size(config), 3], tf.uint8)
-    threads = threads_of(config)
+    pixels = tf.zeros([batch, *chains.image_size, 3], tf.uint8)
 
     def mapped(inputs: Any, function: Callable[..., Any]) -> tf.data.Dataset:
         """The function over batches of the inputs, as many at once as in training."""
@@ -159,7 +156,7 @@ def stages_of(dataset: Dataset, config: PipelineConfig) -> list[Stage]:
         "batch": tf.data.Dataset.from_tensors(pixels)
         .repeat()
         .map(lambda images: tf.map_fn(tf.identity, images), num_parallel_calls=threads),
-        "together": input_pipeline.train(dataset, config, batch_size=batch),
+        "together": pipeline.train(batch),
     }
     stages = [_delivered(name, batches, batch) for name, batches in delivered.items()]
     if tf.config.list_physical_devices("GPU"):
@@ -168,11 +165,6 @@ def stages_of(dataset: Dataset, config: PipelineConfig) -> list[Stage]:
         files = [bytes(image) for image in parsed["image"].numpy()]
         stages.append(Stage("bound", lambda: _bare_decoder(files, threads)))
     return stages
-
-
-def threads_of(config: PipelineConfig) -> int:
-    """How many calls of the host chain run at once."""
-    return config.map_threads or len(os.sched_getaffinity(0))
 
 
 def _first_levels(chain: Chain) -> Callable[..., tf.Tensor]:

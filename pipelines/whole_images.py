@@ -4,11 +4,9 @@ Records are grouped by their stored size while they are still encoded, so that w
 batch to be full is small.
 """
 
-import os
-
 import tensorflow as tf
 
-from pipelines.chain import host_chain
+from pipelines.chain import Chain
 from pipelines.config import PipelineConfig
 from pipelines.functions import draws
 from pipelines.reading import dataset_options
@@ -17,13 +15,14 @@ from pipelines.reading.dataset import Dataset
 
 @tf.autograph.experimental.do_not_convert
 def evaluate(
-    dataset: Dataset, config: PipelineConfig, *, batch_size: int, split: str
+    dataset: Dataset, config: PipelineConfig, host: Chain, batch_size: int, split: str
 ) -> tf.data.Dataset:
     """Every image of the split once, in no useful order.
 
     Args:
         dataset: the opened data set; not a synthetic one.
-        config: the flags; the images of --eval_map may have any size that follows from the stored.
+        config: the flags.
+        host: the host chain; its images may have any size that follows from the stored.
         batch_size: images of a batch, at most; each size has one batch that is not full.
         split: which images.
 
@@ -31,7 +30,6 @@ def evaluate(
         Dicts of `image` uint8 [k, height, width, 3], `label` int32 [k] and `position` int64 [k],
         the image's number within the split.
     """
-    host = host_chain(config.eval_map, "eval_map", **dataset.given())
     records = tf.data.Dataset.range(len(dataset.split(split))).flat_map(dataset.shard_opener(split))
     records = records.apply(tf.data.experimental.assert_cardinality(dataset.num_records(split)))
 
@@ -55,7 +53,5 @@ def evaluate(
     grouped = records.enumerate().group_by_window(
         size_of, lambda size, group: group.batch(batch_size), window_size=batch_size
     )
-    batches = grouped.map(
-        made, num_parallel_calls=config.map_threads or len(os.sched_getaffinity(0))
-    )
+    batches = grouped.map(made, num_parallel_calls=config.threads)
     return batches.prefetch(2).with_options(dataset_options.unattended())

@@ -18,7 +18,7 @@ from base.comparison import OURS, Comparison
 from trainers.config import TrainConfig
 
 if TYPE_CHECKING:
-    from trainers.training.measurement import MeasuredTrainer, Round
+    from trainers.training.measurement import Round
 
 WANTED_OVERHEAD = 0.03
 BARE = "the bare compiled step"
@@ -45,20 +45,23 @@ def main() -> None:
     """Prints the measurements."""
     config = config_from_flags(BenchmarkConfig)
     # TensorFlow takes seconds to import; --help does not need it.
-    from trainers.training.measurement import MeasuredTrainer
+    from trainers.training import measurement
 
-    trainer = MeasuredTrainer(config.training)
-    pipeline = config.training.pipeline
+    trainer = measurement.trainer_to_measure(config.training)
+    dataset, batch = trainer.pipeline.dataset, trainer.config.pipeline.train_batch_size
     print(
-        f"{config.training.net}, {trainer.parameters:,} parameters: batches of "
-        f"{pipeline.train_batch_size} on {trainer.replicas} replica(s), "
-        f"{trainer.dataset.directory or 'synthetic data'}, {config.rounds} rounds"
+        f"{config.training.net}, {measurement.parameters(trainer):,} parameters: batches of "
+        f"{batch} on {trainer.devices.replicas} replica(s), "
+        f"{dataset.directory or 'synthetic data'}, {config.rounds} rounds"
     )
-    rounds = trainer.measure(config.rounds, config.seconds)
-    comparison = compared(config.training.net, rounds, pipeline.train_batch_size)
+    rounds = measurement.measure(trainer, config.rounds, config.seconds)
+    comparison = compared(config.training.net, rounds, batch)
     comparison.save(config.figures)
-    print("\n".join([*comparison.lines(), _waited(rounds)]))
-    print("\n".join(_memory(trainer)))
+    lines = [*comparison.lines(), _waited(rounds)]
+    peaks = {"the whole process": measurement.peak_bytes(), **measurement.peak_device_bytes()}
+    for owner, peak in peaks.items():
+        lines.append(f"{'peak memory':24}{peak / 2**30:>9.2f}  GiB, of {owner}")
+    print("\n".join(lines))
 
 
 def compared(net: str, rounds: "list[Round]", batch_size: int) -> Comparison:
@@ -79,13 +82,6 @@ def compared(net: str, rounds: "list[Round]", batch_size: int) -> Comparison:
 def _waited(rounds: "list[Round]") -> str:
     waited = statistics.median(each.waited / each.loop for each in rounds)
     return f"{'waiting for data':24}{waited:>9.1%}  of the loop's time"
-
-
-def _memory(trainer: "MeasuredTrainer") -> list[str]:
-    lines = [f"{'peak memory':24}{trainer.peak_bytes() / 2**30:>9.2f}  GiB, of the whole process"]
-    for device, peak in trainer.peak_device_bytes().items():
-        lines.append(f"{f'peak memory, {device}':24}{peak / 2**30:>9.2f}  GiB")
-    return lines
 
 
 if __name__ == "__main__":

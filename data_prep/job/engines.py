@@ -3,20 +3,16 @@
 Both give the same bytes, as a shard depends on its task alone.
 """
 
-import collections
 import concurrent.futures
 import gc
 import itertools
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
 
 from base.commandline import UserError
+from base.parallel import in_order
 from data_prep.job.plan import ShardTask
 from data_prep.job.shards import Chunk, Part, ShardJob, chunks_of
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 # Called with how many more images were looked at, and the manifest's entries of those of them
 # that were rejected; it may raise to stop.
@@ -56,26 +52,6 @@ def _watched(chunks: Iterable[Chunk], watch: Watch) -> Iterator[Chunk]:
     for chunk in chunks:
         watch(chunk.images, chunk.rejected)
         yield chunk
-
-
-def in_order(
-    pool: concurrent.futures.Executor,
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    ahead: int,
-) -> Iterator[Result]:
-    """`map` on a pool, in order, with at most `ahead` items begun and not yet taken."""
-    pending: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
-    try:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) >= ahead:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
 
 
 def run_beam(

@@ -11,10 +11,10 @@ import tensorflow as tf
 from etils import epath
 
 from base.commandline import UserError
+from base.parallel import in_order
 from data_prep import schema
 from data_prep.image import jpeg_header
 from data_prep.job import tfds_metadata
-from data_prep.job.engines import in_order
 from data_prep.job.shards import size_and_sha256
 
 _CHUNK = 32  # records that a thread looks at

@@ -14,7 +14,6 @@ import concurrent.futures
 import functools
 import gzip
 import io
-import os
 import pathlib
 import shutil
 import tarfile
@@ -25,6 +24,7 @@ import simplejpeg
 from PIL import Image
 
 from base.commandline import UserError
+from base.parallel import usable_cores
 from data_prep.source.images import Source
 from data_prep.source.layouts import DEVKIT, TRAIN_TAR, VALIDATION_TAR, open_source
 from data_prep.source.sample_images import CLASSES, draw
@@ -97,7 +97,7 @@ def generate(
         "part of ILSVRC.\n"
     )
     truth = [index % len(CLASSES) for index in range(validation_per_class * len(CLASSES))]
-    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with concurrent.futures.ThreadPoolExecutor(usable_cores()) as pool:
         validation = pool.map(lambda item: _file(1, *item), list(enumerate(truth)))
         inner = (
             pool.map(functools.partial(_train_file, label), range(train_per_class))

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from data_prep.schema import Statistics
 from pipelines.functions import draws
-from pipelines.functions.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Stage
+from pipelines.functions.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Place
 
 # The published principal components of ILSVRC's colours (fb.resnet.torch): eigenvalues of the
 # covariance of pixels in [0, 1], and eigenvectors as columns, rows R, G, B.
@@ -65,7 +65,7 @@ def pca_lighting(
             shifted = tf.saturate_cast(tf.round(shifted), tf.uint8)
         return example | {"image": shifted}
 
-    return MapFunction(apply, Stage.IMAGE | Stage.BATCH, draw)
+    return MapFunction(apply, Place.IMAGE | Place.BATCH, draw)
 
 
 @MAP_FUNCTIONS.register
@@ -101,7 +101,7 @@ def color_jitter(
         )
         return example | {"image": tf.saturate_cast(tf.round(jittered), tf.uint8)}
 
-    return MapFunction(apply, Stage.IMAGE, draw)
+    return MapFunction(apply, Place.IMAGE, draw)
 
 
 @MAP_FUNCTIONS.register
@@ -116,7 +116,7 @@ def grayscale(probability: float = 1.0) -> MapFunction:
         gray = tf.broadcast_to(luma(image), tf.shape(image))
         return example | {"image": tf.where(drawn["gray"], gray, image)}
 
-    return MapFunction(apply, Stage.IMAGE, draw)
+    return MapFunction(apply, Place.IMAGE, draw)
 
 
 def luma(image: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ from pipelines.functions.map_function import (
     Drawn,
     Example,
     MapFunction,
-    Stage,
+    Place,
     describe_box,
     on_image,
 )
@@ -23,7 +23,7 @@ from pipelines.functions.map_function import (
 def decode(*, decoder: Decoder) -> MapFunction:
     """Decodes the whole image: uint8 [height, width, 3]."""
     return MapFunction(
-        lambda example, drawn: example | {"image": decoder.decode(example)}, Stage.ENCODED
+        lambda example, drawn: example | {"image": decoder.decode(example)}, Place.ENCODED
     )
 
 
@@ -80,7 +80,7 @@ def center_crop(size: int) -> MapFunction:
         top, left = (shape[0] - size) // 2, (shape[1] - size) // 2
         return tf.image.crop_to_bounding_box(image, top, left, size, size)
 
-    return MapFunction(on_image(crop), Stage.IMAGE)
+    return MapFunction(on_image(crop), Place.IMAGE)
 
 
 @MAP_FUNCTIONS.register
@@ -97,7 +97,7 @@ def random_crop(size: int) -> MapFunction:
         image = tf.image.crop_to_bounding_box(example["image"], corner[0], corner[1], size, size)
         return example | {"image": image}
 
-    return MapFunction(apply, Stage.IMAGE, draw)
+    return MapFunction(apply, Place.IMAGE, draw)
 
 
 def _decode_box(draw: Draw, size: int, decoder: Decoder, *, min_side: int) -> MapFunction:
@@ -105,7 +105,7 @@ def _decode_box(draw: Draw, size: int, decoder: Decoder, *, min_side: int) -> Ma
         image = decoder.crop(example, drawn["box"])
         return example | {"image": tf.ensure_shape(image, [size, size, 3])}
 
-    return MapFunction(apply, Stage.ENCODED, draw, min_side=min_side, describe=describe_box)
+    return MapFunction(apply, Place.ENCODED, draw, min_side=min_side, describe=describe_box)
 
 
 def check_size(size: int) -> None:

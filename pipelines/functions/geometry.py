@@ -12,7 +12,7 @@ from pipelines.functions.map_function import (
     Drawn,
     Example,
     MapFunction,
-    Stage,
+    Place,
     on_image,
 )
 
@@ -30,7 +30,7 @@ def random_flip(probability: float = 0.5) -> MapFunction:
         flip = _flip_batch if example["image"].shape.rank == 4 else _flip_image
         return example | {"image": flip(example["image"], drawn["flip"])}
 
-    return MapFunction(apply, Stage.IMAGE | Stage.BATCH, draw)
+    return MapFunction(apply, Place.IMAGE | Place.BATCH, draw)
 
 
 @MAP_FUNCTIONS.register
@@ -40,7 +40,7 @@ def pad(pixels: int, level: int = 0) -> MapFunction:
         raise ValueError(f"a border is at least 1 pixel wide, not {pixels!r}")
     border = [[pixels, pixels], [pixels, pixels], [0, 0]]
     return MapFunction(
-        on_image(lambda image: tf.pad(image, border, constant_values=level)), Stage.IMAGE
+        on_image(lambda image: tf.pad(image, border, constant_values=level)), Place.IMAGE
     )
 
 
@@ -67,7 +67,7 @@ def rotate(degrees: float) -> MapFunction:
         matrix = rotation(example["image"], drawn["cosine"], drawn["sine"])
         return example | {"image": transformed(example["image"], matrix, "BILINEAR")}
 
-    return MapFunction(apply, Stage.IMAGE, draw)
+    return MapFunction(apply, Place.IMAGE, draw)
 
 
 @MAP_FUNCTIONS.register
@@ -130,7 +130,7 @@ def random_erasing(
     def describe(drawn: Mapping[str, np.ndarray]) -> str:
         return "covered" if drawn["erase"] else "left"
 
-    return MapFunction(apply, Stage.IMAGE, draw, describe=describe)
+    return MapFunction(apply, Place.IMAGE, draw, describe=describe)
 
 
 def rotation(image: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor) -> tf.Tensor:

@@ -30,7 +30,7 @@ Draw = Callable[[Example, tf.Tensor], Drawn]
 Apply = Callable[[Example, Drawn], Example]
 
 
-class Stage(enum.Flag):
+class Place(enum.Flag):
     """Where a map function can stand."""
 
     ENCODED = enum.auto()  # on the host, an example whose image is still a file's bytes
@@ -74,7 +74,7 @@ class MapFunction:
     """
 
     apply: Apply
-    takes: Stage
+    takes: Place
     draw: Draw | None = None
     min_side: int = 0
     normalizes: bool = False

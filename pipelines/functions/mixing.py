@@ -8,7 +8,7 @@ drawn for a pair is what its first example has drawn.
 import tensorflow as tf
 
 from pipelines.functions import draws
-from pipelines.functions.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Stage
+from pipelines.functions.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Place
 
 
 @MAP_FUNCTIONS.register
@@ -29,7 +29,7 @@ def mixup(alpha: float, *, num_classes: int) -> MapFunction:
     def apply(example: Example, drawn: Drawn) -> Example:
         return _blend(example, _of_first(drawn["share"]), num_classes)
 
-    return MapFunction(apply, Stage.BATCH, draw, pairs=True)
+    return MapFunction(apply, Place.BATCH, draw, pairs=True)
 
 
 @MAP_FUNCTIONS.register
@@ -54,7 +54,7 @@ def cutmix(alpha: float, *, num_classes: int) -> MapFunction:
     def apply(example: Example, drawn: Drawn) -> Example:
         return _paste(example, _of_first(drawn["share"]), _of_first(drawn["center"]), num_classes)
 
-    return MapFunction(apply, Stage.BATCH, draw, pairs=True)
+    return MapFunction(apply, Place.BATCH, draw, pairs=True)
 
 
 @MAP_FUNCTIONS.register
@@ -80,7 +80,7 @@ def mixup_or_cutmix(
         label = tf.where(cut[:, None], pasted["label"], blended["label"])
         return example | {"image": image, "label": label}
 
-    return MapFunction(apply, Stage.BATCH, draw, pairs=True)
+    return MapFunction(apply, Place.BATCH, draw, pairs=True)
 
 
 def _blend(example: Example, share: tf.Tensor, num_classes: int) -> Example:

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.schema import Statistics
-from pipelines.functions.map_function import MAP_FUNCTIONS, MapFunction, Stage, on_image
+from pipelines.functions.map_function import MAP_FUNCTIONS, MapFunction, Place, on_image
 
 
 @MAP_FUNCTIONS.register
@@ -21,7 +21,7 @@ def subtract_mean(
         statistics: the data set's.
     """
     if mean == "none":
-        return MapFunction(on_image(_float), Stage.BATCH, normalizes=True)
+        return MapFunction(on_image(_float), Place.BATCH, normalizes=True)
     if mean == "image":
         known = _need(statistics, "subtract_mean('none'), or three levels")
         if known.mean_image is None:
@@ -32,12 +32,12 @@ def subtract_mean(
             center = _center(mean_image, images.shape[1], images.shape[2])
             return _float(images) - tf.constant(center, tf.float32)
 
-        return MapFunction(on_image(subtract), Stage.BATCH, normalizes=True)
+        return MapFunction(on_image(subtract), Place.BATCH, normalizes=True)
     if mean == "channel":
         mean = tuple(_need(statistics, "subtract_mean('none'), or three levels").channel_mean)
     constant = np.asarray(_three(mean), np.float32)
     return MapFunction(
-        on_image(lambda images: _float(images) - constant), Stage.BATCH, normalizes=True
+        on_image(lambda images: _float(images) - constant), Place.BATCH, normalizes=True
     )
 
 
@@ -62,7 +62,7 @@ def mean_std(
         raise ValueError(f"a standard deviation is above 0, not {tuple(deviations)}")
     offset, scale = np.asarray(means, np.float32), 1 / np.asarray(deviations, np.float32)
     return MapFunction(
-        on_image(lambda images: (_float(images) - offset) * scale), Stage.BATCH, normalizes=True
+        on_image(lambda images: (_float(images) - offset) * scale), Place.BATCH, normalizes=True
     )
 
 
@@ -73,7 +73,7 @@ def cast(divisor: float = 1.0) -> MapFunction:
         raise ValueError(f"a divisor is above 0, not {divisor!r}")
     return MapFunction(
         on_image(lambda images: _float(images) * np.float32(1 / divisor)),
-        Stage.BATCH,
+        Place.BATCH,
         normalizes=True,
     )
 
@@ -81,7 +81,7 @@ def cast(divisor: float = 1.0) -> MapFunction:
 @MAP_FUNCTIONS.register
 def to_bgr() -> MapFunction:
     """Reverses the channels, for weights from Caffe and OpenCV."""
-    return MapFunction(on_image(lambda images: tf.reverse(images, [-1])), Stage.BATCH)
+    return MapFunction(on_image(lambda images: tf.reverse(images, [-1])), Place.BATCH)
 
 
 def _float(images: tf.Tensor) -> tf.Tensor:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pipelines.functions import draws
 from pipelines.functions import pillow_operations as operations
-from pipelines.functions.map_function import MAP_FUNCTIONS, Draw, Drawn, Example, MapFunction, Stage
+from pipelines.functions.map_function import MAP_FUNCTIONS, Draw, Drawn, Example, MapFunction, Place
 
 _OPERATIONS: tuple[operations.Operation, ...] = (
     operations.identity,
@@ -151,7 +151,7 @@ def _policy(draw: Draw, number: int, *, relative_moves: bool) -> MapFunction:
         pairs = zip(drawn["operation"], drawn["magnitude"], strict=True)
         return ", ".join(f"{_NAMES[index]} {magnitude:.2g}" for index, magnitude in pairs)
 
-    return MapFunction(apply, Stage.IMAGE, draw, describe=describe)
+    return MapFunction(apply, Place.IMAGE, draw, describe=describe)
 
 
 def _signed(chosen: tf.Tensor, magnitudes: tf.Tensor, seed: tf.Tensor) -> Drawn:

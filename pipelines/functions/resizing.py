@@ -11,7 +11,7 @@ from pipelines.functions.map_function import (
     Drawn,
     Example,
     MapFunction,
-    Stage,
+    Place,
     describe_box,
     on_image,
 )
@@ -81,7 +81,7 @@ def decode_random_resized_crop(
         part = decoder.crop(example, drawn["box"])
         return example | {"image": resized(part, size, size, drawn["antialias"])}
 
-    return MapFunction(apply, Stage.ENCODED, draw, describe=describe_box)
+    return MapFunction(apply, Place.ENCODED, draw, describe=describe_box)
 
 
 @MAP_FUNCTIONS.register
@@ -89,7 +89,7 @@ def resize_short_side(size: int) -> MapFunction:
     """Makes the shorter side `size` pixels; the aspect ratio is kept, as far as pixels allow."""
     check_size(size)
     return MapFunction(
-        on_image(lambda image: with_short_side(image, tf.constant(size))), Stage.IMAGE
+        on_image(lambda image: with_short_side(image, tf.constant(size))), Place.IMAGE
     )
 
 
@@ -112,7 +112,7 @@ def random_short_side(minimum: int, maximum: int) -> MapFunction:
     def apply(example: Example, drawn: Drawn) -> Example:
         return example | {"image": with_short_side(example["image"], drawn["short_side"])}
 
-    return MapFunction(apply, Stage.IMAGE, draw)
+    return MapFunction(apply, Place.IMAGE, draw)
 
 
 def resized(

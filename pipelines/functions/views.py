@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from pipelines.functions.crops import check_size
-from pipelines.functions.map_function import MAP_FUNCTIONS, MapFunction, Stage, on_image
+from pipelines.functions.map_function import MAP_FUNCTIONS, MapFunction, Place, on_image
 from pipelines.functions.resizing import resized, shrinks, with_short_side
 
 # Szegedy et al. 2015, section 7: 4 scales x 3 squares x 6 views x 2 mirrorings.
@@ -25,7 +25,7 @@ def ten_crop(size: int) -> MapFunction:
         square = _cut(image, (height - side) // 2, (width - side) // 2, side)
         return _with_mirrored(_five(square, size))
 
-    return MapFunction(on_image(views), Stage.IMAGE)
+    return MapFunction(on_image(views), Place.IMAGE)
 
 
 @MAP_FUNCTIONS.register
@@ -59,7 +59,7 @@ def crops_144(size: int, short_sides: tuple[int, ...] = GOOGLENET_SHORT_SIDES) -
                 found += [_five(square, size), whole[tf.newaxis]]
         return _with_mirrored(tf.concat(found, axis=0))
 
-    return MapFunction(on_image(views), Stage.IMAGE)
+    return MapFunction(on_image(views), Place.IMAGE)
 
 
 def _five(square: tf.Tensor, size: int) -> tf.Tensor:

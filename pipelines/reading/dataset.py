@@ -15,7 +15,6 @@ from etils import epath
 
 from base.commandline import UserError
 from data_prep import schema
-from pipelines import chain as chains
 from pipelines.config import IN_MEMORY, NO_CACHE, SYNTHETIC, PipelineConfig
 from pipelines.functions.decoders import AnyDecoder, Decoder, JpegDecoder, RawDecoder
 from pipelines.reading import dataset_options, tfds_directory
@@ -122,6 +121,20 @@ class Dataset:
 
         return open_kept
 
+    def refuse_smaller(self, side: int, flag: str) -> None:
+        """Raises UserError where it is known to store images whose shorter side is below `side`.
+
+        The other geometries promise no shorter side; the crop itself refuses there.
+        """
+        settings = self.manifest.settings if self.manifest else None
+        if settings is None or settings.geometry not in ("short_side", "square_crop", "warp"):
+            return
+        if settings.size < side:
+            raise UserError(
+                f"{self.directory} holds {settings.config_name()}, {flag} crops {side} pixels: "
+                f"crop less, or build a data set with --size={side} or more"
+            )
+
     def given(self) -> dict[str, object]:
         """What map functions may ask for."""
         return {
@@ -157,7 +170,7 @@ def open_dataset(config: PipelineConfig) -> Dataset:
 
     Raises:
         UserError: no data set, shards missing, empty or of another size than when they were built,
-            another geometry than the flags ask for or too small for their crops, unknown classes.
+            another geometry than the flags ask for, unknown classes.
     """
     if config.data == SYNTHETIC:
         names = tuple(f"synthetic{label:05d}" for label in range(config.synthetic_classes))
@@ -237,7 +250,7 @@ def _open_foreign(directory: epath.Path, config: PipelineConfig) -> Dataset:
 
 
 def _refuse_geometry(dataset: Dataset, config: PipelineConfig) -> None:
-    """Refuses images other than the flags ask for, and smaller than their crops need."""
+    """Refuses images other than the flags ask for."""
     settings = dataset.manifest.settings if dataset.manifest else None
     found = settings.config_name() if settings else "images of any size, not made by this workspace"
     wanted = [config.geometry] if config.geometry else []
@@ -250,17 +263,6 @@ def _refuse_geometry(dataset: Dataset, config: PipelineConfig) -> None:
             f"{dataset.directory} holds {found}, the flags ask for {' '.join(wanted)}: name "
             "another --data_dir, or build one with build_tfrecords.py --geometry --size"
         )
-    epochs = [epoch for epoch, _ in config.sizes_by_epoch()] or [0]
-    chains_of_flags = [("train_map", config.train_map_at(epoch)) for epoch in epochs]
-    for flag, chain in [*chains_of_flags, ("eval_map", config.eval_map)]:
-        side = chains.host_chain(chain, flag, **dataset.given()).min_side
-        # The other geometries promise no shorter side; the crop itself refuses there.
-        fixed = settings is not None and settings.geometry in ("short_side", "square_crop", "warp")
-        if settings is not None and fixed and settings.size < side:
-            raise UserError(
-                f"{dataset.directory} holds {found}, --{flag} crops {side} pixels: crop less, or "
-                f"build a data set with --size={side} or more"
-            )
 
 
 def _with_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:

@@ -21,6 +21,22 @@ CYCLE = 16
 
 
 @dataclasses.dataclass(frozen=True)
+class Host:
+    """Which of the processes that train together this one is.
+
+    Attributes:
+        index: from 0.
+        count: how many there are.
+    """
+
+    index: int = 0
+    count: int = 1
+
+
+ALONE = Host()
+
+
+@dataclasses.dataclass(frozen=True)
 class Order:
     """The order of one split's records.
 
@@ -29,8 +45,8 @@ class Order:
         length: the records that an epoch delivers; what is left at its end is dropped.
         seed: any integer.
         buffer: records that the shuffle buffer holds; 0 or 1: it does not shuffle.
-        host: which of `hosts` this process is. An epoch's shards are dealt out to them in turns.
-        hosts: how many processes read.
+        host: which of the reading processes this one is: an epoch's shards are dealt out to them in
+            turns.
         same_every_epoch: whether every epoch has the order of the first.
     """
 
@@ -38,8 +54,7 @@ class Order:
     length: int
     seed: int
     buffer: int
-    host: int = 0
-    hosts: int = 1
+    host: Host = ALONE
     same_every_epoch: bool = False
 
     def records(
@@ -118,7 +133,7 @@ class Order:
         # Below 0 there are no examples: the first seed is the buffer's, then one for each shard.
         places = tf.range(-1, -2 - len(self.counts), -1, tf.int64)
         seeds = draws.example_seeds(self.seed, epoch, places)
-        shards = tf.argsort(seeds[1:, 0], stable=True)[self.host :: self.hosts]
+        shards = tf.argsort(seeds[1:, 0], stable=True)[self.host.index :: self.host.count]
         dataset = tf.data.Dataset.from_tensor_slices(tf.cast(shards, tf.int64)).interleave(
             open_shard, cycle_length=CYCLE, block_length=1
         )

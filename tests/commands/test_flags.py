@@ -11,6 +11,7 @@ import pytest
 import nets
 from base.spec import parse_call
 from pipelines import chain
+from pipelines.config import Phase
 from pipelines.functions.decoders import JpegDecoder
 from pipelines.reading.dataset import SYNTHETIC_STATISTICS
 from tests.conftest import ROOT
@@ -72,14 +73,14 @@ def test_ffcvs_ladder_enlarges_its_images_when_ffcv_does(at_root, net, epochs):
     assert config.train_epochs == epochs
     for epoch in range(epochs):
         size = int(np.round(np.interp(epoch, FFCV_RAMPS[epochs], (160, 192)) / 32)) * 32
-        assert config.pipeline.train_map_at(epoch) == f"decode_random_resized_crop({size})"
+        assert config.pipeline.host_map(Phase.TRAIN, epoch) == f"decode_random_resized_crop({size})"
 
 
 def test_chains_schedule_and_optimizer_can_be_made(recipe):
     _, config = recipe
     given = {"decoder": JpegDecoder(), "statistics": SYNTHETIC_STATISTICS, "num_classes": 10}
     train_maps = {
-        config.pipeline.train_map_at(epoch)
+        config.pipeline.host_map(Phase.TRAIN, epoch)
         for epoch, _ in config.pipeline.sizes_by_epoch() or [(0, 0)]
     }
     chains = [("train_map", text) for text in train_maps] + [("eval_map", config.pipeline.eval_map)]

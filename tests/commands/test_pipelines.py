@@ -13,6 +13,7 @@ from benchmarks.input_pipelines import BOUND
 from pipelines import measurement
 from pipelines.config import PipelineConfig
 from pipelines.contact_sheet import Column, painted
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from tests.conftest import ROOT
 from tests.making.datasets import jpeg, pixels, sample_photographs, write_dataset
@@ -153,5 +154,5 @@ def test_memory_is_flat_over_fifty_epochs(tmp_path, sample_dir):
     photographs = [stored(file) for file in sample_photographs(sample_dir, 40)]
     directory = write_dataset(tmp_path / "data", train=320, size=256, photographs=photographs)
     config = PipelineConfig(data_dir=str(directory), train_batch_size=64)
-    memory = list(measurement.memory_by_epoch(open_dataset(config), config, 50))
+    memory = list(measurement.memory_by_epoch(InputPipeline(open_dataset(config), config), 50))
     assert memory[-1] - memory[0] < 50 * 2**20

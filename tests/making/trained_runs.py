@@ -9,6 +9,8 @@ import numpy as np
 import nets
 from data_prep import schema
 from data_prep.image import conversion
+from pipelines.config import Phase
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from tests.making.datasets import write_dataset
 from trainers import config
@@ -63,7 +65,9 @@ def random_run(
     )
     dataset = open_dataset(read.pipeline)
     keras.utils.set_random_seed(seed)
-    model = models.build(read, dataset, nets, training=False)
+    pipeline = InputPipeline(dataset, read.pipeline)
+    size = pipeline.chains(Phase.EVAL).image_size
+    model = models.build(read, dataset.num_classes, nets, size)
     generator = np.random.default_rng(seed)
     for layer in model.layers:
         for variable in layer.weights:
@@ -75,7 +79,7 @@ def random_run(
                 fan_in = np.prod(variable.shape[:-1])
                 variable.assign(generator.normal(0, (2 / fan_in) ** 0.5, variable.shape))
     _make_logits_differ(model, generator)
-    run, lock = folder.new_run(read, dataset)
+    run, lock = folder.new_run(read, pipeline)
     with lock:
         variables = checkpoints.model_variables(model)
         if averages:

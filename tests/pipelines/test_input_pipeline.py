@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 from base.commandline import UserError
-from pipelines import input_pipeline, whole_images
-from pipelines.config import PipelineConfig
-from pipelines.reading.dataset import Dataset, open_dataset
+from pipelines.config import Phase, PipelineConfig
+from pipelines.input_pipeline import InputPipeline
+from pipelines.reading.dataset import open_dataset
+from pipelines.reading.order import ALONE, Host
 from tests.making.datasets import write_dataset
 
 BATCH = 8
@@ -41,11 +42,15 @@ def joined(dataset: tf.data.Dataset) -> dict[str, np.ndarray]:
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def train(directory, *, replicas: int = 1, changes=None, **arguments) -> dict[str, np.ndarray]:
+def train(
+    directory, *, replicas: int = 1, host=ALONE, changes=None, **arguments
+) -> dict[str, np.ndarray]:
     flags = config(directory, **(changes or {}))
-    return joined(
-        input_pipeline.train(open_dataset(flags), flags, batch_size=BATCH // replicas, **arguments)
-    )
+    return joined(pipeline(flags, host).train(BATCH // replicas, **arguments))
+
+
+def pipeline(flags: PipelineConfig, host: Host = ALONE) -> InputPipeline:
+    return InputPipeline(open_dataset(flags), flags, host)
 
 
 def assert_equal(ours: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> None:
@@ -93,9 +98,8 @@ def test_resuming_at_twenty_random_positions_continues_bit_for_bit(directory):
 
 def test_resuming_in_a_later_epoch_without_an_end(directory):
     flags = config(directory)
-    dataset = open_dataset(flags)
-    endless = input_pipeline.train(dataset, flags, batch_size=BATCH)
-    later = input_pipeline.train(dataset, flags, batch_size=BATCH, start=3 * STEPS + 2)
+    endless = pipeline(flags).train(BATCH)
+    later = pipeline(flags).train(BATCH, start=3 * STEPS + 2)
     assert_equal(joined(later.take(2)), joined(endless.skip(3 * STEPS + 2).take(2)))
 
 
@@ -133,8 +137,8 @@ def test_overfitting_repeats_the_first_batches_pixel_by_pixel(directory, two_epo
 @pytest.mark.parametrize(("hosts", "replicas", "start"), [(2, 2, 0), (2, 4, 9), (4, 4, 3)])
 def test_hosts_together_have_the_batches_of_one(directory, two_epochs, hosts, replicas, start):
     parts = [
-        train(directory, replicas=replicas, start=start, epochs=2, host=host, hosts=hosts)
-        for host in range(hosts)
+        train(directory, replicas=replicas, start=start, epochs=2, host=Host(index, hosts))
+        for index in range(hosts)
     ]
     part = BATCH // hosts
     for name, expected in two_epochs.items():
@@ -146,12 +150,8 @@ def test_hosts_together_have_the_batches_of_one(directory, two_epochs, hosts, re
 
 def test_hosts_read_different_images_and_their_seeds_never_meet(directory):
     flags = config(directory, train_batch_size=8, host_reading="own_shards")
-    dataset = open_dataset(flags)
-    steps = input_pipeline.steps_per_epoch(dataset, flags, hosts=2)
-    hosts = [
-        joined(input_pipeline.train(dataset, flags, batch_size=2, epochs=1, host=host, hosts=2))
-        for host in range(2)
-    ]
+    steps = pipeline(flags, Host(0, 2)).steps_per_epoch
+    hosts = [joined(pipeline(flags, Host(index, 2)).train(2, epochs=1)) for index in range(2)]
     assert steps == 7  # three shards of ten records on each host, four records a step
     positions = np.concatenate([host["position"] for host in hosts])
     assert sorted(positions) == list(range(steps * 8))
@@ -163,29 +163,27 @@ def test_hosts_read_different_images_and_their_seeds_never_meet(directory):
 def test_more_hosts_than_shards(directory):
     flags = config(directory, train_batch_size=8, host_reading="own_shards")
     with pytest.raises(UserError, match=r"6 training shards for 8 hosts.*--train_shards=8"):
-        input_pipeline.steps_per_epoch(open_dataset(flags), flags, hosts=8)
+        _ = pipeline(flags, Host(0, 8)).steps_per_epoch
 
 
 def test_fewer_images_than_a_batch(directory):
     flags = config(directory, train_batch_size=64)
     with pytest.raises(UserError, match=r"60 training images, fewer than --train_batch_size=64"):
-        input_pipeline.steps_per_epoch(open_dataset(flags), flags)
+        _ = pipeline(flags).steps_per_epoch
 
 
 def test_pairs_are_not_torn_apart(directory):
     flags = config(directory, train_batch_size=9)
     with pytest.raises(UserError, match=r"in pairs.*batch of 9"):
-        input_pipeline.train(open_dataset(flags), flags, batch_size=9)
+        pipeline(flags).train(9)
 
 
 @pytest.mark.parametrize(("batch_size", "replicas"), [(10, 1), (4, 1), (3, 2), (2, 4), (16, 2)])
 def test_evaluation_counts_every_image_once(directory, batch_size, replicas):
     flags = config(directory)
-    dataset = input_pipeline.evaluate(
-        open_dataset(flags), flags, batch_size=batch_size, replicas=replicas
-    )
-    assert len(list(dataset)) % replicas == 0
-    ours = joined(dataset)
+    batches = pipeline(flags).evaluate(batch_size, replicas=replicas)
+    assert len(list(batches)) % replicas == 0
+    ours = joined(batches)
     assert ours["image"].shape == (len(ours["weight"]), 24, 24, 3)
     counted = ours["weight"] == 1
     assert (ours["weight"][~counted] == 0).all()
@@ -195,18 +193,18 @@ def test_evaluation_counts_every_image_once(directory, batch_size, replicas):
 
 def test_evaluation_of_the_training_split(directory):
     flags = config(directory)
-    ours = joined(input_pipeline.evaluate(open_dataset(flags), flags, batch_size=16, split="train"))
+    ours = joined(pipeline(flags).evaluate(16, split="train"))
     assert ours["weight"].sum() == 60
 
 
 def test_no_thread_of_an_autotuner_is_waited_for_at_the_end(directory):
     """An iterator's end waits for it in some runs and not in others, for up to a minute."""
     flags = config(directory)
-    dataset = open_dataset(flags)
+    ours = pipeline(flags)
     for batches in (
-        input_pipeline.train(dataset, flags, batch_size=BATCH),
-        input_pipeline.evaluate(dataset, flags, batch_size=BATCH),
-        whole_images.evaluate(dataset, flags, batch_size=BATCH, split="validation"),
+        ours.train(BATCH),
+        ours.evaluate(BATCH),
+        ours.evaluate_whole_images(BATCH, split="validation"),
     ):
         assert batches.options().autotune.enabled is False
 
@@ -217,11 +215,9 @@ def test_a_distributed_evaluation_sums_to_the_split(directory):
     strategy = tf.distribute.MirroredStrategy(tf.config.list_logical_devices("CPU")[:1])
     replicas = strategy.num_replicas_in_sync
     iterator = strategy.distribute_datasets_from_function(
-        lambda context: input_pipeline.evaluate(
-            open_dataset(flags), flags, batch_size=4, replicas=replicas
-        )
+        lambda context: pipeline(flags).evaluate(4, replicas=replicas)
     )
-    device = input_pipeline.device_map(open_dataset(flags), flags, training=False)
+    device = pipeline(flags).chains(Phase.EVAL).on_device
 
     @tf.function
     def count(batch):
@@ -236,9 +232,8 @@ def test_a_distributed_evaluation_sums_to_the_split(directory):
 
 def test_device_map_ends_in_float_images_and_soft_labels(directory):
     flags = config(directory)
-    dataset = open_dataset(flags)
-    batch = next(iter(input_pipeline.train(dataset, flags, batch_size=BATCH)))
-    device = input_pipeline.device_map(dataset, flags, training=True)
+    batch = next(iter(pipeline(flags).train(BATCH)))
+    device = pipeline(flags).chains(Phase.TRAIN).on_device
     ours = tf.function(device)(batch)
     assert ours["image"].dtype == tf.float32
     assert ours["label"].shape == (BATCH, 5)
@@ -249,7 +244,7 @@ def test_device_map_ends_in_float_images_and_soft_labels(directory):
 
 def test_device_map_of_evaluation_needs_an_image_only(directory):
     flags = config(directory)
-    device = input_pipeline.device_map(open_dataset(flags), flags, training=False)
+    device = pipeline(flags).chains(Phase.EVAL).on_device
     images = tf.zeros([2, 24, 24, 3], tf.uint8)
     np.testing.assert_allclose(
         device({"image": images})["image"][0, 0, 0], [-120 / 70, -115 / 68, -104 / 72], rtol=1e-5
@@ -257,26 +252,28 @@ def test_device_map_of_evaluation_needs_an_image_only(directory):
 
 
 def test_synthetic_batches_have_the_form_of_real_ones(directory):
-    real, flags = config(directory), config(directory, data="synthetic", synthetic_classes=5)
-    dataset: Dataset = open_dataset(flags)
-    flags_without = {"train_device_map": "cast(255)"}
     real_spec, synthetic_spec = (
-        input_pipeline.train(
-            source_, config(directory, **flags_without, **changes), batch_size=BATCH
-        ).element_spec
-        for source_, changes in (
-            (open_dataset(real), {}),
-            (dataset, {"data": "synthetic", "synthetic_classes": 5}),
-        )
+        pipeline(config(directory, train_device_map="cast(255)", **changes))
+        .train(BATCH)
+        .element_spec
+        for changes in ({}, {"data": "synthetic", "synthetic_classes": 5})
     )
     assert synthetic_spec == real_spec
 
 
 def test_image_size_is_what_batches_have(directory):
-    assert input_pipeline.image_size(config(directory)) == (24, 24)
-    taller = config(directory, train_map="decode_center_crop(24)|pad(3)|grayscale")
-    assert input_pipeline.image_size(taller) == (30, 30)
-    assert input_pipeline.image_size(taller, training=False) == (24, 24)
+    assert pipeline(config(directory)).chains(Phase.TRAIN).image_size == (24, 24)
+    taller = pipeline(config(directory, train_map="decode_center_crop(24)|pad(3)|grayscale"))
+    assert taller.chains(Phase.TRAIN).image_size == (30, 30)
+    assert taller.chains(Phase.EVAL).image_size == (24, 24)
+
+
+def test_chains_are_compiled_once_for_each_size(directory):
+    changes = {"train_map": "decode_random_crop({size})", "train_sizes": ("0:16", "2:24")}
+    ours = pipeline(config(directory, **changes))
+    assert ours.chains(Phase.TRAIN, 0) is ours.chains(Phase.TRAIN, 1)
+    assert ours.chains(Phase.TRAIN, 1) is not ours.chains(Phase.TRAIN, 2)
+    assert ours.chains(Phase.EVAL) is ours.chains(Phase.EVAL, 7)
 
 
 def test_the_size_of_training_images_changes_by_epochs(directory):
@@ -284,8 +281,8 @@ def test_the_size_of_training_images_changes_by_epochs(directory):
         "train_map": "decode_random_crop({size})|random_flip",
         "train_sizes": ("0:16", "1:24", "3:32"),
     }
-    flags = config(directory, **changes)
-    sizes = [input_pipeline.image_size(flags, epoch=epoch) for epoch in range(5)]
+    ours = pipeline(config(directory, **changes))
+    sizes = [ours.chains(Phase.TRAIN, epoch).image_size for epoch in range(5)]
     assert sizes == [(16, 16), (24, 24), (24, 24), (32, 32), (32, 32)]
     second = train(directory, changes=changes, start=STEPS, epochs=2)
     fixed = {"train_map": "decode_random_crop(24)|random_flip"}

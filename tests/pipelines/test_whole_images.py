@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipelines import whole_images
 from pipelines.config import PipelineConfig
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from tests.making.datasets import write_dataset
 
@@ -14,9 +14,9 @@ def test_every_image_comes_once_and_with_images_of_its_size(tmp_path):
     config = PipelineConfig(
         data_dir=str(directory), train_map="decode_random_crop(24)", eval_map="decode"
     )
-    dataset = open_dataset(config)
+    pipeline = InputPipeline(open_dataset(config), config)
     seen, sizes = {}, {}
-    batches = whole_images.evaluate(dataset, config, batch_size=2, split="validation")
+    batches = pipeline.evaluate_whole_images(2, split="validation")
     for batch in batches.as_numpy_iterator():
         assert 1 <= len(batch["position"]) <= 2
         for position, label, image in zip(
@@ -36,9 +36,8 @@ def test_images_are_scaled_by_the_chain(tmp_path):
         train_map="decode_random_crop(24)",
         eval_map="decode|resize_short_side(60)",
     )
-    batches = whole_images.evaluate(
-        open_dataset(config), config, batch_size=4, split="validation"
-    ).as_numpy_iterator()
+    pipeline = InputPipeline(open_dataset(config), config)
+    batches = pipeline.evaluate_whole_images(4, split="validation").as_numpy_iterator()
     sizes = sorted(batch["image"].shape for batch in batches)
     assert [shape[1:3] for shape in sizes] == [(60, 60), (60, 61), (60, 63)]
     assert np.sum([shape[0] for shape in sizes]) == 3

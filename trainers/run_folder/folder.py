@@ -47,7 +47,7 @@ from trainers.config import TrainConfig, read_flag_file
 from trainers.run_folder import provenance
 
 if TYPE_CHECKING:
-    from pipelines.reading.dataset import Dataset
+    from pipelines.input_pipeline import InputPipeline
 
 FLAGS_FILE = "flags.cfg"
 RESULT_FILE = "result.json"
@@ -186,7 +186,7 @@ def numbered_run(config: TrainConfig, number: int) -> Run:
     return Run(_experiment_dir(config) / str(number))
 
 
-def new_run(config: TrainConfig, dataset: Dataset) -> tuple[Run, IO[str]]:
+def new_run(config: TrainConfig, pipeline: InputPipeline) -> tuple[Run, IO[str]]:
     """Makes a run folder with the next number, and describes in it what is known already.
 
     Returns the run and its lock, to be held while it is trained.
@@ -213,7 +213,7 @@ def new_run(config: TrainConfig, dataset: Dataset) -> tuple[Run, IO[str]]:
     run = Run(parent / str(number))
     lock = run.lock()
     assert lock is not None  # the folder is new
-    _describe(run, config, dataset, number)
+    _describe(run, config, pipeline, number)
     return run, lock
 
 
@@ -269,7 +269,7 @@ def _numbers(parent: pathlib.Path) -> list[int]:
     return sorted(int(path.name) for path in parent.iterdir() if path.name.isdecimal())
 
 
-def _describe(run: Run, config: TrainConfig, dataset: Dataset, number: int) -> None:
+def _describe(run: Run, config: TrainConfig, pipeline: InputPipeline, number: int) -> None:
     """Writes everything that is known before the first step; flags.cfg last, as it makes a run."""
     copy = run.directory / NET_DIR
     copy.mkdir()
@@ -279,9 +279,9 @@ def _describe(run: Run, config: TrainConfig, dataset: Dataset, number: int) -> N
     notes = NOTES.format(experiment=experiment, number=number, note=config.note)
     write_atomically(run.directory / NOTES_FILE, notes)
     run.write_json(ENVIRONMENT_FILE, provenance.describe_environment())
-    run.write_json(DATA_FILE, provenance.describe_data(dataset, config))
-    if dataset.statistics is not None:
-        arrays: dict[str, Any] = dataset.statistics.to_arrays()
+    run.write_json(DATA_FILE, provenance.describe_data(pipeline))
+    if (statistics := pipeline.dataset.statistics) is not None:
+        arrays: dict[str, Any] = statistics.to_arrays()
         np.savez_compressed(run.directory / schema.STATISTICS_FILE, **arrays)
     lines = []
     for line, differs in flag_lines(config):

@@ -11,12 +11,12 @@ import subprocess
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from trainers.config import TrainConfig
+from pipelines.config import Phase
 
 if (
     TYPE_CHECKING
 ):  # it imports TensorFlow, which the commands that only read run folders do not need
-    from pipelines.reading.dataset import Dataset
+    from pipelines.input_pipeline import InputPipeline
 
 PACKAGES = ("tensorflow", "keras", "numpy")
 
@@ -56,18 +56,14 @@ def describe_environment() -> dict[str, Any]:
     return environment
 
 
-def describe_data(dataset: Dataset, config: TrainConfig) -> dict[str, Any]:
+def describe_data(pipeline: InputPipeline) -> dict[str, Any]:
     """What a run is trained on, in so far as the data set says, and what its net is given.
 
     `image_size` is (height, width) in pixels of the images of training and of evaluation;
     `statistics` are levels 0..255, RGB.
     """
-    from pipelines import input_pipeline
-
-    sizes = {
-        name: list(input_pipeline.image_size(config.pipeline, training=training))
-        for name, training in (("train", True), ("eval", False))
-    }
+    dataset = pipeline.dataset
+    sizes = {str(phase): list(pipeline.chains(phase).image_size) for phase in Phase}
     data: dict[str, Any] = {
         "label_order": dataset.label_order,
         "num_classes": dataset.num_classes,

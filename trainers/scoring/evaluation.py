@@ -14,7 +14,8 @@ from base.commandline import UserError
 from base.spec import parse_call, parse_chain
 from data_prep import schema
 from pipelines.config import SYNTHETIC, PipelineConfig
-from pipelines.reading.dataset import Dataset, open_dataset
+from pipelines.input_pipeline import InputPipeline
+from pipelines.reading.dataset import open_dataset
 from trainers.config import TrainConfig
 from trainers.run_config import EvaluateConfig
 from trainers.run_folder import folder
@@ -25,7 +26,7 @@ from trainers.scoring.protocols import Plan, Views
 from trainers.scoring.real_labels import read_real_labels
 from trainers.scoring.tally import Tally
 from trainers.training import models
-from trainers.training.replicas import make_strategy
+from trainers.training.replicas import open_devices
 from trainers.training.validation import Score
 
 Scored = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -54,8 +55,7 @@ class Member:
 
     run: Run
     config: TrainConfig
-    pipeline: PipelineConfig
-    dataset: Dataset
+    pipeline: InputPipeline
     plan: Plan
 
 
@@ -66,9 +66,9 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         UserError: a run, its checkpoint or the data set is missing, or they do not fit; the
             protocol does not fit the data set or the net.
     """
-    strategy = make_strategy(config.replicas)
+    strategy = open_devices(config.replicas).strategy
     members = open_members(config)
-    dataset = members[0].dataset
+    dataset = members[0].pipeline.dataset
     images = dataset.num_records(config.split)
     real = read_real_labels(config.real_labels, dataset) if config.real_labels else None
     tally = Tally(images)
@@ -100,26 +100,27 @@ def open_members(config: EvaluateConfig) -> list[Member]:
     for directory in config.run:
         run = folder.find_run(directory)
         train_config = run.config()
-        first = members[0].pipeline.data_dir if members else train_config.pipeline.data_dir
-        pipeline = dataclasses.replace(
+        first = members[0].pipeline.config.data_dir if members else train_config.pipeline.data_dir
+        flags = dataclasses.replace(
             train_config.pipeline,
             data_dir=config.data_dir or first,
             eval_batch_size=config.eval_batch_size or train_config.pipeline.eval_batch_size,
             eval_device_map=config.eval_device_map or train_config.pipeline.eval_device_map,
         )
-        if pipeline.data == SYNTHETIC:
+        if flags.data == SYNTHETIC:
             raise UserError(
                 f"{run.directory} was trained with --data={SYNTHETIC}: nothing to score"
             )
-        dataset = open_dataset(pipeline)
-        if members and dataset.label_order != members[0].dataset.label_order:
+        dataset = open_dataset(flags)
+        if members and dataset.label_order != members[0].pipeline.dataset.label_order:
             raise UserError(
                 f"--run: {run.directory} has {dataset.num_classes} classes in another order than "
                 f"{members[0].run.directory}: their probabilities cannot be averaged"
             )
-        plan = protocols.plan(config, pipeline, dataset)
-        _refuse_mean_image(plan, pipeline)
-        members.append(Member(run, train_config, pipeline, dataset, plan))
+        pipeline = InputPipeline(dataset, flags)
+        plan = protocols.plan(config, pipeline)
+        _refuse_mean_image(plan, flags)
+        members.append(Member(run, train_config, pipeline, plan))
     return members
 
 
@@ -140,8 +141,9 @@ def member_probabilities(
     """One pass of one run over the split; see `class_probabilities`."""
     with strategy.scope():
         model = _model(member, views, config)
-    pipeline = dataclasses.replace(member.pipeline, eval_map=views.eval_map)
-    return class_probabilities(model, member.dataset, pipeline, views, strategy, config.split)
+    flags = dataclasses.replace(member.pipeline.config, eval_map=views.eval_map)
+    pipeline = InputPipeline(member.pipeline.dataset, flags)
+    return class_probabilities(model, pipeline, views, strategy, config.split)
 
 
 def _model(member: Member, views: Views, config: EvaluateConfig) -> keras.Model:
@@ -149,7 +151,7 @@ def _model(member: Member, views: Views, config: EvaluateConfig) -> keras.Model:
         model = models.load_trained(
             member.run,
             member.config,
-            member.dataset,
+            member.pipeline.dataset,
             config.trained,
             image_size=member.plan.image_size,
         )
@@ -195,12 +197,12 @@ def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, An
     settings: dict[str, Any] = {
         "protocol": config.protocol,
         "eval_map": first.plan.passes[0].eval_map,
-        "eval_device_map": first.pipeline.eval_device_map,
+        "eval_device_map": first.pipeline.config.eval_device_map,
         "split": config.split,
         "checkpoint": config.trained.checkpoint,
         "weights": config.trained.weights,
         "image_size": list(first.plan.image_size),
-        "label_order": first.dataset.label_order,
+        "label_order": first.pipeline.dataset.label_order,
     }
     if config.protocol == "crops_144":
         settings["short_sides"] = list(first.plan.scales)
@@ -208,8 +210,8 @@ def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, An
         settings["scales"] = list(first.plan.scales)
     if first.plan.enlarged:
         settings["enlarged_scales"] = list(first.plan.enlarged)
-    if first.dataset.manifest is not None:
-        settings["stored"] = first.dataset.manifest.settings.config_name()
+    if first.pipeline.dataset.manifest is not None:
+        settings["stored"] = first.pipeline.dataset.manifest.settings.config_name()
     if len(members) > 1:
         settings["ensemble"] = [str(member.run.directory) for member in members]
     return settings
@@ -224,7 +226,10 @@ def _table(members: Sequence[Member], config: EvaluateConfig, result: dict[str, 
         (f"ours: {nets}{config.protocol}{scales}", 1 - result["top1"], 1 - result["top5"])
     ]
     entry = first.run.load_nets().entry(parse_call(first.config.net).name)
-    if first.dataset.num_classes == schema.ILSVRC2012_CLASSES and config.split == schema.VALIDATION:
+    if (
+        first.pipeline.dataset.num_classes == schema.ILSVRC2012_CLASSES
+        and config.split == schema.VALIDATION
+    ):
         rows += [
             (
                 f"published: {error.protocol}",

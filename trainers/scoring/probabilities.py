@@ -1,24 +1,24 @@
 """Class probabilities of every image of a split, by one net and one way of showing it images."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pipelines import input_pipeline, whole_images
-from pipelines.config import PipelineConfig
-from pipelines.reading.dataset import Dataset
+from pipelines.chain import Batch
+from pipelines.config import Phase
+from pipelines.input_pipeline import InputPipeline
 from trainers.scoring.protocols import Views
+from trainers.training.models import logits_only
 
-DeviceMap = Callable[[input_pipeline.Batch], input_pipeline.Batch]
+OnDevice = Callable[[Batch], Batch]
 
 
 def class_probabilities(
     model: keras.Model,
-    dataset: Dataset,
-    config: PipelineConfig,
+    pipeline: InputPipeline,
     views: Views,
     strategy: tf.distribute.Strategy,
     split: str,
@@ -28,8 +28,7 @@ def class_probabilities(
     Args:
         model: from float32 images to logits; with `views.whole`, to the mean logits of images of
             any size.
-        dataset: the opened data set.
-        config: the flags; `eval_map` is the views'.
+        pipeline: the run's, whose --eval_map is the views'.
         views: what is shown of an image.
         strategy: the replicas, which take consecutive parts of what is scored at a time.
         split: which images.
@@ -39,14 +38,14 @@ def class_probabilities(
     """
     replicas = strategy.num_replicas_in_sync
     # The views of as many images as make a batch of the run's size.
-    images = max(1, config.eval_batch_size // views.count)
+    images = max(1, pipeline.config.eval_batch_size // views.count)
     images = -(-images // replicas) * replicas
     if views.whole:
-        batches = whole_images.evaluate(dataset, config, batch_size=images, split=split)
+        batches = pipeline.evaluate_whole_images(images, split=split)
     else:
-        batches = input_pipeline.evaluate(dataset, config, batch_size=images, split=split)
-    device_map = input_pipeline.device_map(dataset, config, training=False)
-    step = _step(model, device_map, strategy, views, batches.element_spec["image"].shape[1:])
+        batches = pipeline.evaluate(images, split=split)
+    on_device = pipeline.chains(Phase.EVAL).on_device
+    step = _step(model, on_device, strategy, views, batches.element_spec["image"].shape[1:])
     for batch in batches:
         arrays = {name: batch[name].numpy() for name in ("position", "label")}
         real = batch["weight"].numpy() > 0 if "weight" in batch else slice(None)
@@ -56,7 +55,7 @@ def class_probabilities(
 
 def _step(
     model: keras.Model,
-    device_map: DeviceMap,
+    on_device: OnDevice,
     strategy: tf.distribute.Strategy,
     views: Views,
     shape: tf.TensorShape,
@@ -65,8 +64,7 @@ def _step(
 
     Traced once: every image size and number of images is its own otherwise.
     """
-    if isinstance(model.output, Mapping):  # auxiliary heads are for training
-        model = keras.Model(model.input, model.output["logits"])
+    model = logits_only(model)
 
     def of_part(images: tf.Tensor) -> tf.Tensor:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -77,7 +75,7 @@ def _step(
         count, sides = tf.shape(shown)[1], tf.shape(shown)[2:]
         flat = tf.reshape(shown, tf.concat([[-1], sides], axis=0))
         flat = tf.ensure_shape(flat, [None, *shown.shape[2:]])
-        logits = model(device_map({"image": flat})["image"], training=False)
+        logits = model(on_device({"image": flat})["image"], training=False)
         # In float64, so that no two different logits become one probability.
         each = tf.nn.softmax(tf.cast(logits, tf.float64))
         return tf.reduce_mean(tf.reshape(each, [-1, count, each.shape[-1]]), axis=1)

@@ -17,9 +17,9 @@ import dataclasses
 
 from base.commandline import UserError
 from base.spec import parse_chain
-from pipelines import input_pipeline
-from pipelines.config import PipelineConfig
+from pipelines.config import Phase
 from pipelines.functions.views import GOOGLENET_SHORT_SIDES
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset
 from trainers.run_config import (
     CENTER_CROP,
@@ -69,24 +69,25 @@ class Plan:
     enlarged: tuple[int, ...]
 
 
-def plan(config: EvaluateConfig, pipeline: PipelineConfig, dataset: Dataset) -> Plan:
-    """How the flags' protocol shows this data set to a run with this pipeline.
+def plan(config: EvaluateConfig, pipeline: InputPipeline) -> Plan:
+    """How the flags' protocol shows the pipeline's data set to a run with that pipeline.
 
     Raises:
         UserError: scales that are smaller than the crops, or far larger than the stored images;
             crops that are not square.
     """
-    own = input_pipeline.image_size(pipeline, training=False)
+    dataset, eval_map = pipeline.dataset, pipeline.config.eval_map
+    own = pipeline.chains(Phase.EVAL).image_size
     size = (config.image_size, config.image_size) if config.image_size else own
     scales = tuple(int(scale) for scale in config.scales)
     if config.protocol == CENTER_CROP and not scales and not config.image_size:
-        return Plan((Views(pipeline.eval_map),), size, (), ())
+        return Plan((Views(eval_map),), size, (), ())
     if size[0] != size[1]:
         raise UserError(
             f"--protocol={config.protocol} has square crops, the run's "
-            f"--eval_map={pipeline.eval_map} makes {size[0]}x{size[1]}: give --image_size"
+            f"--eval_map={eval_map} makes {size[0]}x{size[1]}: give --image_size"
         )
-    scales = scales or _default_scales(config.protocol, pipeline, dataset, size[0])
+    scales = scales or _default_scales(config.protocol, pipeline, size[0])
     enlarged = _enlarged(scales, dataset, size[0])
     return Plan(_passes(config.protocol, scales, size[0]), size, scales, enlarged)
 
@@ -102,14 +103,13 @@ def _passes(protocol: str, scales: tuple[int, ...], size: int) -> tuple[Views, .
     return tuple(Views(f"{start}|center_crop({size})") for start in starts)
 
 
-def _default_scales(
-    protocol: str, pipeline: PipelineConfig, dataset: Dataset, size: int
-) -> tuple[int, ...]:
+def _default_scales(protocol: str, pipeline: InputPipeline, size: int) -> tuple[int, ...]:
+    dataset, eval_map = pipeline.dataset, pipeline.config.eval_map
     if protocol == CROPS_144:
         return GOOGLENET_SHORT_SIDES
     if protocol == DENSE_MULTI_SCALE:
         return tuple(scale for scale in RESNET_SCALES if scale >= size)
-    resizes = [call for call in parse_chain(pipeline.eval_map) if call.name == "resize_short_side"]
+    resizes = [call for call in parse_chain(eval_map) if call.name == "resize_short_side"]
     if resizes:
         return tuple(int(value) for value in (*resizes[0].arguments, *resizes[0].keywords.values()))
     if _stored_side(dataset) is None:

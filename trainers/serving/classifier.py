@@ -8,17 +8,16 @@ stored image itself, which the image stage leaves as it is. The data set is not 
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from base.commandline import UserError
 from data_prep import schema
 from data_prep.image import conversion
-from pipelines import input_pipeline
-from pipelines.chain import host_chain
+from pipelines.chain import compile_chains
+from pipelines.config import Phase
 from pipelines.functions.decoders import JpegDecoder, RawDecoder
 from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.config import TrainConfig
@@ -59,13 +58,9 @@ class Classifier:
         self.config: TrainConfig = run.config()
         self.dataset, self.settings = recorded_dataset(run, self.config)
         model = models.load_trained(run, self.config, self.dataset, which)
-        if isinstance(model.output, Mapping):  # auxiliary heads are for training
-            model = keras.Model(model.input, model.output["logits"])
-        self.model = model
-        pipeline = self.config.pipeline
-        self._host = host_chain(pipeline.eval_map, "eval_map", **self.dataset.given())
-        self._size = input_pipeline.image_size(pipeline, training=False)
-        self._device = input_pipeline.device_map(self.dataset, pipeline, training=False)
+        self.model = models.logits_only(model)
+        self._chains = compile_chains(self.dataset, self.config.pipeline, Phase.EVAL)
+        self._size = self._chains.image_size
         self._crops = tf.function(
             self._crops_of,
             input_signature=[
@@ -97,9 +92,9 @@ class Classifier:
         except conversion.RejectedError as error:
             raise UnreadableError(str(error)) from None
         height, width = image.pixels.shape[:2]
-        if min(height, width) < self._host.min_side:
+        if min(height, width) < self._chains.host.min_side:
             raise UnreadableError(
-                f"{width}x{height} pixels, smaller than the crop of {self._host.min_side}"
+                f"{width}x{height} pixels, smaller than the crop of {self._chains.host.min_side}"
             )
         return Stored(image.encoded, image.pixels[..., :3])
 
@@ -121,14 +116,14 @@ class Classifier:
 
     def normalized(self, crops: tf.Tensor) -> tf.Tensor:
         """Crops uint8 [b, h, w, 3] after the device chain: float32."""
-        return self._device({"image": crops})["image"]
+        return self._chains.on_device({"image": crops})["image"]
 
     def _crops_of(self, encoded: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         label = tf.zeros_like(height)
         examples = {"image": encoded, "height": height, "width": width, "label": label}
-        drawn = self._host.draw(examples, tf.stack([label, label], axis=-1))
+        drawn = self._chains.host.draw(examples, tf.stack([label, label], axis=-1))
         return tf.map_fn(
-            lambda single: self._host.apply(*single)["image"],
+            lambda single: self._chains.host.apply(*single)["image"],
             (examples, drawn),
             fn_output_signature=tf.TensorSpec([*self._size, 3], tf.uint8),
         )

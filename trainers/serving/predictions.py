@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import dataclasses
-import os
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from base.commandline import UserError
+from base.parallel import in_order, usable_cores
 from data_prep.schema import IMAGE_SUFFIXES
 from trainers.serving.classifier import Classifier, Stored, UnreadableError
 from trainers.training.losses import TOP_K
@@ -96,20 +96,19 @@ def predict(
         UserError: a file cannot be read; with `keep_going` a warning is printed instead.
     """
     bar = tqdm(total=len(files), unit="image", leave=False, disable=None)
-    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with concurrent.futures.ThreadPoolExecutor(usable_cores()) as threads:
         ready: list[tuple[pathlib.Path, Stored]] = []
-        for path, made in _in_order(threads, classifier, files, ahead=2 * batch_size):
+        made = in_order(
+            threads, lambda path: (path, _stored(classifier, path)), files, 2 * batch_size
+        )
+        for path, stored in made:
             bar.update()
-            try:
-                ready.append((path, made.result()))
-            except (UnreadableError, OSError) as error:
-                reason = error.strerror if isinstance(error, OSError) else error
-                if not keep_going:
-                    threads.shutdown(cancel_futures=True)
-                    raise UserError(
-                        f"{path}: {reason} (--keep_going passes over such files)"
-                    ) from None
-                tqdm.write(f"warning: {path} is passed over: {reason}", file=sys.stderr)
+            if isinstance(stored, Stored):
+                ready.append((path, stored))
+            elif keep_going:
+                tqdm.write(f"warning: {path} is passed over: {stored}", file=sys.stderr)
+            else:
+                raise UserError(f"{path}: {stored} (--keep_going passes over such files)")
             if len(ready) == batch_size:
                 yield from _predict_batch(classifier, ready)
                 ready = []
@@ -118,22 +117,14 @@ def predict(
     bar.close()
 
 
-def _in_order(
-    threads: concurrent.futures.Executor,
-    classifier: Classifier,
-    files: Sequence[pathlib.Path],
-    ahead: int,
-) -> Iterator[tuple[pathlib.Path, concurrent.futures.Future[Stored]]]:
-    """Each file with its image in the making, at most `ahead` of them at a time."""
-
-    def make(path: pathlib.Path) -> Stored:
+def _stored(classifier: Classifier, path: pathlib.Path) -> Stored | str:
+    """What the data set would store of a file, or why it cannot be read."""
+    try:
         return classifier.store(path.read_bytes())
-
-    waiting = [threads.submit(make, path) for path in files[:ahead]]
-    for index, path in enumerate(files):
-        yield path, waiting.pop(0)
-        if index + ahead < len(files):
-            waiting.append(threads.submit(make, files[index + ahead]))
+    except UnreadableError as error:
+        return str(error)
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _predict_batch(

@@ -2,23 +2,110 @@
 
 Three questions: is the data degenerate (before the first step), has the loss stayed at chance
 level, and where does the first value that is not finite come from. Each looks at one global batch,
-made again from its number, and answers in lines for people.
+made again from its number, and answers in lines for people. `Inquiry` asks them for one run.
 """
 
 import dataclasses
 import math
+import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from pipelines.config import OWN_SHARDS, Phase
+from pipelines.input_pipeline import InputPipeline
+from pipelines.reading.order import ALONE
 from trainers.training import losses
+from trainers.training.logbook import Logbook
+from trainers.training.trainer import Trainer
 
+NON_FINITE_FILE = "non_finite_step_{}.npz"
 # A loss this close to ln(classes) is chance level, relatively: predicting the class frequencies.
 CHANCE_MARGIN = 0.02
 # Below this share of the largest level a batch's images count as constant.
 CONSTANT_STD = 1e-3
+
+
+class Inquiry:
+    """The questions of one run; a batch is a pure function of its number, so any can be asked."""
+
+    def __init__(self, trainer: Trainer, run_dir: pathlib.Path, logbook: Logbook):
+        """Asks nothing yet."""
+        self._config, self._net = trainer.config, trainer.net
+        self._run_dir, self._logbook = run_dir, logbook
+        devices, pipeline = trainer.devices, trainer.pipeline
+        # Where machines read shards of their own, each can make its own part of a batch only.
+        own = pipeline.config.host_reading == OWN_SHARDS
+        self._host = devices.host if own else ALONE
+        self._pipeline = InputPipeline(pipeline.dataset, pipeline.config, self._host)
+        self._on_device = pipeline.chains(Phase.TRAIN).on_device
+        self._replicas = devices.replicas // self._host.count
+        self._chief = devices.workers.chief
+
+    def look_at_first_batch(self) -> None:
+        """Before the first step: says so where its labels are all alike or its images constant.
+
+        Shows its first images to TensorBoard where the flags ask for it.
+        """
+        batch = self._global_batch(0)
+        self._logbook.images(batch["image"][: self._config.tensorboard_images])
+        for finding in degenerate_data(batch["image"].numpy(), batch["label"].numpy()):
+            self._logbook.say(f"warning: {finding}")
+
+    def warn_of_chance(self, step: int, loss: float, learning_rate: float) -> None:
+        """Says so, and why perhaps, where the mean loss (nats) is still that of guessing."""
+        classes = self._pipeline.dataset.num_classes
+        if not at_chance(loss, classes):
+            return
+        batch = self._global_batch(step)
+        self._logbook.say(
+            f"warning: after {step} steps the loss is {loss:.3f}, and guessing among {classes} "
+            f"classes gives ln({classes}) = {math.log(classes):.3f}. Possible reasons:"
+        )
+        for finding in why_at_chance(
+            self._net.build_for(batch["image"]),
+            batch["image"],
+            batch["label"].numpy(),
+            learning_rate,
+        ):
+            self._logbook.say(f"  {finding}")
+
+    def non_finite(self, step: int) -> str:
+        """Where the first value of a step that is not finite comes from, and where its batch is.
+
+        Args:
+            step: steps taken before the one that failed, which changed no weights.
+        """
+        batch = self._global_batch(step)
+        found = locate_non_finite(
+            self._net.build_for(batch["image"]), batch["image"], batch["label"]
+        )
+        names = self._pipeline.file_names(step)
+        arrays: dict[str, Any] = {
+            name: batch[name].numpy() for name in ("image", "label", "position")
+        }
+        file = self._run_dir / NON_FINITE_FILE.format(step + 1)
+        if self._chief:
+            np.savez(file, names=np.asarray(names), **arrays)
+        message = f"a value is not finite at step {step + 1}"
+        if found is not None:
+            message += f", first in {found.place}"
+            if found.examples:
+                first = self._host.index * self._replicas
+                which = ", ".join(
+                    f"{names[index]} (replica {first + index * self._replicas // len(names)})"
+                    for index in found.examples[:3]
+                )
+                message += f", for {len(found.examples)} of {len(names)} images: {which}"
+        return f"{message}. The batch is in {file}"
+
+    def _global_batch(self, step: int) -> dict[str, tf.Tensor]:
+        """The batch of a step, on one device, after the device chain."""
+        images = self._pipeline.config.train_batch_size // self._host.count
+        return self._on_device(next(iter(self._pipeline.train(images, start=step))))
 
 
 def degenerate_data(images: np.ndarray, labels: np.ndarray) -> list[str]:

@@ -1,15 +1,16 @@
 """What a run says while it trains: lines of metrics.jsonl, lines on the screen, TensorBoard."""
 
 import pathlib
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
+from tqdm import tqdm
 
 from base.commandline import UserError
 from trainers.run_folder.metrics import MetricsLog
-from trainers.training.progress import ProgressLine
 from trainers.training.step import GRADIENT_NORM, IMAGES, INPUT_WAIT, LOSS, STEPS, TOP1, TOP5
 from trainers.training.validation import Score
 
@@ -37,7 +38,7 @@ class Logbook:
         self._tensorboard_dir = run_dir / "tensorboard"
         self._summaries = _summary_writer(self._tensorboard_dir) if tensorboard else None
         self._profiling = False
-        self.restart_clock()
+        self._since, self._images, self._waited = time.monotonic(), 0.0, 0.0
 
     def restart_clock(self) -> None:
         """Leaves what just happened (an evaluation, a checkpoint) out of the images per second."""
@@ -159,6 +160,36 @@ class SilentLogbook(Logbook):
 
     def close(self) -> None:
         """Closes nothing."""
+
+
+class ProgressLine:
+    """One line that moves, above which lines that stay are printed."""
+
+    def __init__(self, total_steps: int):
+        """`total_steps`: of the whole run; the bar's remaining time counts to it."""
+        self._bar = tqdm(
+            total=total_steps,
+            unit="step",
+            dynamic_ncols=True,
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def show(self, step: int, text: str) -> None:
+        """Moves the bar to `step`, with `text` at its end."""
+        if self._bar.n == 0:
+            self._bar.initial = step  # a resumed run's speed counts from here
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(step - self._bar.n)
+
+    def keep(self, text: str) -> None:
+        """Prints a line that stays."""
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        self._bar.close()
 
 
 def _means(window: Sequence[float]) -> str:

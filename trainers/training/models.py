@@ -1,6 +1,6 @@
 """A run's net: built from the run's own copy of its source, with or without trained weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -8,7 +8,9 @@ import keras
 
 from base.commandline import UserError
 from base.spec import parse_call
-from pipelines import input_pipeline
+from pipelines.chain import compile_chains
+from pipelines.config import Phase
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset
 from trainers.config import TrainConfig
 from trainers.run_config import TrainedConfig
@@ -19,47 +21,52 @@ Size = tuple[int, int]
 
 
 def build(
-    config: TrainConfig,
-    dataset: Dataset,
-    nets: ModuleType,
-    *,
-    training: bool = True,
-    image_size: Size | None = None,
+    config: TrainConfig, num_classes: int, package: ModuleType, image_size: Size
 ) -> keras.Model:
-    """The untrained net that --net names, for the size of the pipeline's images.
+    """The untrained net that --net names.
 
     Args:
         config: the run's flags.
-        dataset: the data set, for the number of classes.
-        nets: the package to build from, `nets` itself or a run's copy.
-        training: whether for the images of training or of evaluation, which may differ in size.
-        image_size: another size of the images, (height, width).
+        num_classes: of the data set.
+        package: the package to build from, `nets` itself or a run's copy.
+        image_size: of the images that it is given, (height, width) in pixels.
 
     Raises:
         UserError: the net does not exist, or cannot be built so.
     """
     call = parse_call(config.net)
-    size = image_size or input_pipeline.image_size(config.pipeline, training=training)
     try:
-        return nets.build(call.name, dataset.num_classes, image_size=size, **call.keywords)
+        return package.build(call.name, num_classes, image_size=image_size, **call.keywords)
     except ValueError as error:
         raise UserError(f"--net={config.net}: {error}") from None
 
 
-class AtSizes:
-    """One net for images of several sizes: one set of variables, one build for each size.
+def logits_only(model: keras.Model) -> keras.Model:
+    """The net without its auxiliary heads, which are for training."""
+    if isinstance(model.output, Mapping):
+        return keras.Model(model.input, model.output["logits"])
+    return model
 
-    Layers alone could be shared, but padding depends on the size, so each size is built as it would
-    be alone, and computed with the variables of the first build.
+
+class TrainedNet:
+    """The net of a training, for images of one size or several: one set of variables.
+
+    Layers alone could be shared, but padding depends on the size, so each size has a build of its
+    own, as it would have alone, that is computed with the variables of the first.
+
+    Attributes:
+        name: in the registry.
+        package: what it was built from, `nets` itself or a run's copy.
+        model: the first build; its variables are what is trained.
     """
 
-    def __init__(self, builds: Sequence[keras.Model]):
+    def __init__(self, name: str, package: ModuleType, builds: Sequence[keras.Model]):
         """Takes builds of one net, each for another size; the first one's variables count.
 
         Raises:
             UserError: the net's weights depend on the size of its images.
         """
-        self.model = builds[0]
+        self.name, self.package, self.model = name, package, builds[0]
         self._builds = {_size(build.input): build for build in builds}
         for build in builds[1:]:
             refuse_other_shapes(self.model, build, "--train_sizes")
@@ -85,6 +92,24 @@ class AtSizes:
         if build is not self.model:
             build.set_weights(self.model.get_weights())
         return build
+
+
+def build_to_train(config: TrainConfig, pipeline: InputPipeline, package: ModuleType) -> TrainedNet:
+    """The net that --net names, for each size of the training's images.
+
+    Args:
+        config: the run's flags.
+        pipeline: what makes the images.
+        package: the package to build from, `nets` itself or a run's copy.
+
+    Raises:
+        UserError: it cannot be built, or its weights depend on the size of its images.
+    """
+    epochs = [epoch for epoch, _ in config.pipeline.sizes_by_epoch()] or [0]
+    sizes = dict.fromkeys(pipeline.chains(Phase.TRAIN, epoch).image_size for epoch in epochs)
+    classes = pipeline.dataset.num_classes
+    builds = [build(config, classes, package, size) for size in sizes]
+    return TrainedNet(parse_call(config.net).name, package, builds)
 
 
 def refuse_other_shapes(model: keras.Model, other: keras.Model, flags: str) -> None:
@@ -128,7 +153,8 @@ def load_trained(
             net whose weights do not fit images of this size.
     """
     keras.mixed_precision.set_global_policy(config.precision)
-    model = build(config, dataset, run.load_nets(), training=False, image_size=image_size)
+    size = image_size or compile_chains(dataset, config.pipeline, Phase.EVAL).image_size
+    model = build(config, dataset.num_classes, run.load_nets(), size)
     if which.checkpoint == "best":
         read = checkpoints.load(run.checkpoints / checkpoints.BEST)
     else:

@@ -1,13 +1,17 @@
-"""Which devices a run uses: `--replicas` and `--distribution` as a tf.distribute strategy."""
+"""Which devices a run uses: `--replicas` and `--distribution` as one `Devices`.
+
+It holds the tf.distribute strategy and who else trains along, and hands out batches to both."""
 
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from base.commandline import UserError
+from pipelines.reading.order import Host
 
 MIRRORED = "mirrored"
 MULTI_WORKER = "multi_worker"
@@ -18,21 +22,57 @@ TF_CONFIG = (
 )
 
 
-def make_strategy(replicas: str, distribution: str = MIRRORED) -> tf.distribute.Strategy:
-    """The strategy for `replicas`, one of:
+class Devices:
+    """What computes each step, here and on the other machines.
 
-    - `auto`: every GPU, or the CPU where there is none;
-    - `N`: the first N GPUs;
-    - `cpu:N`: the CPU split into N logical devices (for tests and for teaching).
+    Attributes:
+        strategy: TensorFlow's, whose scope variables are made in.
+        workers: the processes that train together.
+    """
 
-    One replica needs no communication and gets OneDeviceStrategy; more get MirroredStrategy. With
-    `distribution` multi_worker, these are the replicas of each of the machines that the environment
-    variable TF_CONFIG names, and it waits for the others to start.
+    def __init__(self, strategy: tf.distribute.Strategy):
+        """The devices of a strategy that `open_devices` made."""
+        self.strategy = strategy
+        self.workers = Workers(strategy)
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas take each step, on all machines together."""
+        return self.strategy.num_replicas_in_sync
+
+    @property
+    def host(self) -> Host:
+        """This process among those that make batches."""
+        return Host(self.workers.index, self.workers.count)
+
+    def distribute(self, batches: Callable[[], tf.data.Dataset]) -> Any:
+        """A distributed iterator over this host's batches, a batch for each replica at a time."""
+        return iter(self.strategy.distribute_datasets_from_function(lambda context: batches()))
+
+
+def open_devices(replicas: str, distribution: str = MIRRORED) -> Devices:
+    """The devices that the flags name.
+
+    Args:
+        replicas: --replicas, one of:
+
+            - `auto`: every GPU, or the CPU where there is none;
+            - `N`: the first N GPUs;
+            - `cpu:N`: the CPU split into N logical devices (for tests and for teaching).
+
+        distribution: --distribution. With `multi_worker`, `replicas` are those of each of the
+            machines that the environment variable TF_CONFIG names, and it waits for the others to
+            start.
 
     Raises:
         UserError: `replicas` is none of these, or asks for more GPUs than there are; TF_CONFIG does
             not say which machines train together.
     """
+    return Devices(_strategy(replicas, distribution))
+
+
+def _strategy(replicas: str, distribution: str) -> tf.distribute.Strategy:
+    """One replica needs no communication and gets OneDeviceStrategy; more get MirroredStrategy."""
     if distribution == MULTI_WORKER:
         return _multi_worker(replicas)
     if match := re.fullmatch(r"cpu(?::(\d+))?", replicas):
@@ -76,7 +116,7 @@ class Workers:
     """
 
     def __init__(self, strategy: tf.distribute.Strategy):
-        """The workers of a strategy that `make_strategy` made."""
+        """The workers of a strategy."""
         resolver = strategy.cluster_resolver
         several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
         self.count = len(resolver.cluster_spec().as_dict()["worker"]) if several else 1

@@ -1,7 +1,7 @@
 """Learning-rate schedules: pure functions of the step and of the validation results so far.
 
 A schedule is made by a factory with literal arguments, named in `--schedule`, e.g.
-`step_decay(30, 60, 80)`, and is a function `(Progress) -> float`, the factor by which the base
+`step_decay(30, 60, 80)`, and is a function `(Position) -> float`, the factor by which the base
 learning rate (`--learning_rate`) is multiplied. It keeps no state: a resumed run computes what the
 uninterrupted one would have.
 """
@@ -14,7 +14,7 @@ from base.spec import Registry
 
 
 @dataclasses.dataclass(frozen=True)
-class Progress:
+class Position:
     """Where a training run stands before a step.
 
     Attributes:
@@ -35,22 +35,22 @@ class Progress:
         return self.step / self.steps_per_epoch
 
 
-Schedule = Callable[[Progress], float]
+Schedule = Callable[[Position], float]
 SCHEDULES = Registry("schedule")
 
 
 @SCHEDULES.register
 def constant() -> Schedule:
     """The base learning rate throughout."""
-    return lambda progress: 1.0
+    return lambda position: 1.0
 
 
 @SCHEDULES.register
 def step_decay(*epochs: float, factor: float = 0.1) -> Schedule:
     """Multiplies by `factor` at each of `epochs` (fb.resnet.torch: 30, 60)."""
 
-    def schedule(progress: Progress) -> float:
-        return factor ** sum(progress.epoch >= epoch for epoch in epochs)
+    def schedule(position: Position) -> float:
+        return factor ** sum(position.epoch >= epoch for epoch in epochs)
 
     return schedule
 
@@ -59,8 +59,8 @@ def step_decay(*epochs: float, factor: float = 0.1) -> Schedule:
 def polynomial(power: float = 1.0, end: float = 0.0) -> Schedule:
     """(1 - step / total)^power, down to `end` (BVLC's GoogLeNet: 0.5; SqueezeNet: 1)."""
 
-    def schedule(progress: Progress) -> float:
-        left = 1 - min(1.0, progress.step / progress.total_steps)
+    def schedule(position: Position) -> float:
+        left = 1 - min(1.0, position.step / position.total_steps)
         return end + (1 - end) * left**power
 
     return schedule
@@ -70,8 +70,8 @@ def polynomial(power: float = 1.0, end: float = 0.0) -> Schedule:
 def exponential(factor: float = 0.94, every_epochs: float = 2.0) -> Schedule:
     """Multiplies by `factor` at every so many epochs (Inception-v3: 0.94 every 2)."""
 
-    def schedule(progress: Progress) -> float:
-        return factor ** math.floor(progress.epoch / every_epochs)
+    def schedule(position: Position) -> float:
+        return factor ** math.floor(position.epoch / every_epochs)
 
     return schedule
 
@@ -80,8 +80,8 @@ def exponential(factor: float = 0.94, every_epochs: float = 2.0) -> Schedule:
 def cosine() -> Schedule:
     """Half a cosine from 1 to 0 over the run (Loshchilov & Hutter 2017, SGDR, without restarts)."""
 
-    def schedule(progress: Progress) -> float:
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress.step / progress.total_steps)))
+    def schedule(position: Position) -> float:
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, position.step / position.total_steps)))
 
     return schedule
 
@@ -93,12 +93,12 @@ def triangular(peak_epoch: float = 2.0, start: float = 0.0) -> Schedule:
     FFCV's recipes, where it is called cyclic (start: 1e-4), after one cycle of Smith 2017.
     """
 
-    def schedule(progress: Progress) -> float:
-        peak = peak_epoch * progress.steps_per_epoch
-        if progress.step < peak:
-            return start + (1 - start) * progress.step / peak
-        left = progress.total_steps - progress.step
-        return max(0.0, left / max(1.0, progress.total_steps - peak))
+    def schedule(position: Position) -> float:
+        peak = peak_epoch * position.steps_per_epoch
+        if position.step < peak:
+            return start + (1 - start) * position.step / peak
+        left = position.total_steps - position.step
+        return max(0.0, left / max(1.0, position.total_steps - peak))
 
     return schedule
 
@@ -111,9 +111,9 @@ def divide_on_plateau(divisor: float = 10.0, patience: int = 5, times: int = 3) 
     improving when `patience` evaluations in a row, since the last division, set no new best.
     """
 
-    def schedule(progress: Progress) -> float:
+    def schedule(position: Position) -> float:
         divisions, waited, best = 0, 0, math.inf
-        for error in progress.validation_errors:
+        for error in position.validation_errors:
             if error < best:
                 best, waited = error, 0
             else:
@@ -131,8 +131,8 @@ def with_warmup(schedule: Schedule, epochs: float) -> Schedule:
     The schedule itself keeps its own clock: the rise multiplies it.
     """
 
-    def warmed(progress: Progress) -> float:
-        rise = min(1.0, (progress.step + 1) / (epochs * progress.steps_per_epoch))
-        return rise * schedule(progress)
+    def warmed(position: Position) -> float:
+        rise = min(1.0, (position.step + 1) / (epochs * position.steps_per_epoch))
+        return rise * schedule(position)
 
     return warmed if epochs > 0 else schedule

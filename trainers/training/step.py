@@ -5,9 +5,7 @@ replicas once, before clipping and the optimizer see them, so every replica then
 step. A step whose gradient is not finite changes no weights.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import keras
@@ -17,6 +15,7 @@ import tensorflow as tf
 from trainers.config import TrainConfig
 from trainers.run_folder import checkpoints
 from trainers.training import losses
+from trainers.training.models import TrainedNet
 from trainers.training.optimizers import OPTIMIZERS, Optimizer
 from trainers.training.replicas import mean_over_replicas
 
@@ -45,30 +44,25 @@ class TrainStep:
     def __init__(
         self,
         config: TrainConfig,
-        model: keras.Model,
-        net: str,
-        nets: ModuleType,
-        device_map: Callable[[Batch], Batch],
+        net: TrainedNet,
+        on_device: Callable[[Batch], Batch],
         strategy: tf.distribute.Strategy,
-        call: Callable[[tf.Tensor], Any] | None = None,
     ):
         """Makes the optimizer's variables.
 
         Args:
             config: the run's flags.
-            model: the net; its variables are what is trained.
-            net: the name of the net.
-            nets: the package that the model was built from.
-            device_map: the device chain of the pipeline.
+            net: what is trained.
+            on_device: the device chain of training.
             strategy: the strategy, whose scope is the current one.
-            call: what computes the model in training, where its images have several sizes.
         """
-        self._config, self._model, self._nets, self._strategy = config, model, nets, strategy
-        self._call = call or functools.partial(model, training=True)
-        self._device_map = device_map
-        self._heads: Mapping[str, float] = nets.entry(net).auxiliary_weights
+        self._config, self._net, self._strategy = config, net, strategy
+        self._on_device = on_device
+        self._model = model = net.model
+        nets = net.package
+        self._heads: Mapping[str, float] = nets.entry(net.name).auxiliary_weights
         self._loss = losses.LOSSES.make(config.loss)
-        self._decayed = nets.decay_variables(net, model)
+        self._decayed = nets.decay_variables(net.name, model)
         if config.decayed == "kernels":
             self._decayed = [v for v in self._decayed if v.name == "kernel"]
         self.optimizer = Optimizer(
@@ -214,15 +208,15 @@ class TrainStep:
     def _gradients(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The sums of one batch (float32 [4]), and the gradients of its part of the loss."""
         config = self._config
-        batch = self._device_map(batch)
+        batch = self._on_device(batch)
         labels = batch["label"]
         replicas = self._strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
             with (
-                self._nets.example_seeds(batch["seed"]),
-                self._nets.replica_means(mean_over_replicas),
+                self._net.package.example_seeds(batch["seed"]),
+                self._net.package.replica_means(mean_over_replicas),
             ):
-                outputs = self._call(batch["image"])
+                outputs = self._net(batch["image"])
             objective, logits = losses.with_auxiliary_heads(
                 outputs,
                 labels,

@@ -1,18 +1,18 @@
-"""Evaluation protocols: how a split's images become one score. Each is named in its result."""
+"""Validation while training: every image of a split once, by one crop, and its score."""
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from data_prep import schema
-from pipelines import input_pipeline
-from pipelines.config import PipelineConfig
-from pipelines.reading.dataset import Dataset
+from pipelines.config import Phase
+from pipelines.input_pipeline import InputPipeline
 from trainers.training import losses
+from trainers.training.models import logits_only
+from trainers.training.replicas import Devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,23 +40,21 @@ class CenterCrop:
     def __init__(
         self,
         model: keras.Model,
-        dataset: Dataset,
-        config: PipelineConfig,
-        strategy: tf.distribute.Strategy,
+        pipeline: InputPipeline,
+        devices: Devices,
         split: str = schema.VALIDATION,
     ):
-        self._dataset, self._config, self._strategy, self._split = dataset, config, strategy, split
-        replicas = strategy.num_replicas_in_sync
-        self._batch_size = math.ceil(config.eval_batch_size / replicas)
-        self._images = dataset.num_records(split)
+        self._pipeline, self._devices, self._split = pipeline, devices, split
+        strategy, replicas = devices.strategy, devices.replicas
+        self._batch_size = math.ceil(pipeline.config.eval_batch_size / replicas)
+        self._images = pipeline.dataset.num_records(split)
         self._batches = math.ceil(self._images / (self._batch_size * replicas))
-        if isinstance(model.output, Mapping):  # auxiliary heads are for training
-            model = keras.Model(model.input, model.output["logits"])
-        device_map = input_pipeline.device_map(dataset, config, training=False)
+        model = logits_only(model)
+        on_device = pipeline.chains(Phase.EVAL).on_device
 
         @tf.autograph.experimental.do_not_convert
         def sums_of_batch(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-            batch = device_map(batch)
+            batch = on_device(batch)
             labels, weight = batch["label"], batch["weight"]
             logits = model(batch["image"], training=False)
             columns = (
@@ -82,20 +80,11 @@ class CenterCrop:
 
     def evaluate(self) -> Score:
         """Scores the model as it is now, over every image of the split exactly once."""
-        replicas = self._strategy.num_replicas_in_sync
-
-        def batches_of(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            return input_pipeline.evaluate(
-                self._dataset,
-                self._config,
-                batch_size=self._batch_size,
-                replicas=replicas,
-                split=self._split,
-                host=context.input_pipeline_id,
-                hosts=context.num_input_pipelines,
+        iterator = self._devices.distribute(
+            lambda: self._pipeline.evaluate(
+                self._batch_size, replicas=self._devices.replicas, split=self._split
             )
-
-        iterator = iter(self._strategy.distribute_datasets_from_function(batches_of))
+        )
         sums = self._sums_of_batches(iterator, tf.constant(self._batches)).numpy()
         loss, top1, top5, images = (float(value) for value in sums)
         if images != self._images:

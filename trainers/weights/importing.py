@@ -12,6 +12,8 @@ import numpy as np
 import nets
 from base.commandline import UserError
 from base.spec import parse_call
+from pipelines.config import Phase
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.run_config import ImportConfig
 from trainers.run_folder import checkpoints
@@ -64,9 +66,11 @@ def import_weights(config: ImportConfig, file: str) -> tuple[Run, str]:
         note=train_config.note or f"weights of {weights.path.name}",
     )
     dataset = open_dataset(pipeline)
-    model = models.build(train_config, dataset, nets, training=False)
+    batches = InputPipeline(dataset, pipeline)
+    chains = batches.chains(Phase.EVAL)
+    model = models.build(train_config, dataset.num_classes, nets, chains.image_size)
     assign(model, weights, entry)
-    run, lock = new_run(train_config, dataset)
+    run, lock = new_run(train_config, batches)
     with lock:
         _save(run, model, dataset, weights)
     said = f"note: {origin.departures}" if origin.departures else ""

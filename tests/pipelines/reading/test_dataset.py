@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from base.commandline import UserError
 from data_prep import schema
-from pipelines.config import PipelineConfig
+from pipelines.config import Phase, PipelineConfig
 from pipelines.functions.decoders import AnyDecoder, JpegDecoder
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from tests.making.datasets import write_dataset
 
@@ -103,8 +104,11 @@ def test_labels_in_another_order_are_refused(directory):
     ],
 )
 def test_a_data_set_other_than_the_flags_ask_for(directory, changes, message):
+    flags = config(directory, **changes)
     with pytest.raises(UserError, match=message):
-        open_dataset(config(directory, **changes))
+        pipeline = InputPipeline(open_dataset(flags), flags)
+        for phase in Phase:
+            pipeline.chains(phase)
 
 
 def test_the_asked_geometry_and_size_are_accepted(directory):

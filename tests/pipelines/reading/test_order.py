@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from pipelines.reading.order import Order
+from pipelines.reading.order import Host, Order
 
 COUNTS = (13, 7, 11, 12, 9, 10, 8, 14)
 TOTAL = sum(COUNTS)
@@ -106,10 +106,10 @@ def test_resuming_does_not_open_finished_shards():
 def test_hosts_share_out_the_shards_of_each_epoch():
     for epoch in (0, 1):
         parts = [
-            order(host=host, hosts=2, length=30, buffer=20).numbers(epoch) for host in range(2)
+            order(host=Host(index, 2), length=30, buffer=20).numbers(epoch) for index in range(2)
         ]
         assert len(set(np.concatenate(parts))) == 60
-    whole = [order(host=host, hosts=2, length=36).numbers(0) for host in range(2)]
+    whole = [order(host=Host(index, 2), length=36).numbers(0) for index in range(2)]
     shard_of = np.repeat(np.arange(len(COUNTS)), COUNTS)
     assert not set(shard_of[whole[0]]) & set(shard_of[whole[1]])
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from base.commandline import UserError
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from tests.making.datasets import write_dataset
 from tests.making.run_folders import make_data
@@ -35,16 +36,16 @@ def flags(data_dir, runs_dir, *more):
 
 
 def start(config):
-    return new_run(config, open_dataset(config.pipeline))
+    return new_run(config, InputPipeline(open_dataset(config.pipeline), config.pipeline))
 
 
 def test_runs_that_start_at_once_get_different_numbers(data_dir, tmp_path, monkeypatch):
     # Parsing Python, as the description does, fails in several threads of Python 3.11 at once.
     monkeypatch.setattr(folder, "_describe", lambda *arguments: None)
     settings = flags(data_dir, tmp_path)
-    dataset = open_dataset(settings.pipeline)
+    pipeline = InputPipeline(open_dataset(settings.pipeline), settings.pipeline)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        futures = [pool.submit(new_run, settings, dataset) for _ in range(8)]
+        futures = [pool.submit(new_run, settings, pipeline) for _ in range(8)]
         found = [future.result() for future in futures]
     assert sorted(run.number for run, _ in found) == [*range(1, 9)]
     for _, lock in found:

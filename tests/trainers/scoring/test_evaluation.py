@@ -12,6 +12,7 @@ import nets
 from base.commandline import UserError
 from data_prep import schema
 from data_prep.image import conversion
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from tests.making.datasets import pixels, sample_photographs
 from tests.making.trained_runs import CLASSES, classifier, random_run, softmax, stored_dataset
@@ -19,7 +20,7 @@ from tests.pipelines.functions.test_views import crops_144, ten
 from trainers.run_config import EvaluateConfig, TrainedConfig
 from trainers.scoring import evaluation, protocols
 from trainers.scoring.real_labels import read_real_labels
-from trainers.training.replicas import make_strategy
+from trainers.training.replicas import open_devices
 
 SIZE, CROP, IMAGES = 96, 64, 6
 NET = "resnet10(width=8)"
@@ -58,7 +59,7 @@ def evaluate(run, runs=(), **flags):
 def probabilities(run, protocol: str, replicas: int = 1, **flags) -> np.ndarray:
     """[images, N], the mean over the protocol's passes."""
     config = EvaluateConfig(run=(str(run.directory),), protocol=protocol, **flags)
-    strategy = make_strategy(f"cpu:{replicas}")
+    strategy = open_devices(f"cpu:{replicas}").strategy
     member = evaluation.open_members(config)[0]
     total = np.zeros([IMAGES, CLASSES])
     for views in member.plan.passes:
@@ -106,7 +107,7 @@ def test_dense_at_exactly_the_crop_size_is_the_single_crop(sample_dir, tmp_path,
     wanted = [of_crops(run, np.stack([image, image[:, ::-1]])).mean(axis=0) for image in crops]
     config = EvaluateConfig(run=(str(run.directory),), protocol="dense")
     member = evaluation.open_members(config)[0]
-    strategy = make_strategy("cpu:1")
+    strategy = open_devices("cpu:1").strategy
     (views,) = member.plan.passes
     found = {}
     for positions, _, rows in evaluation.member_probabilities(member, views, config, strategy):
@@ -256,10 +257,11 @@ def test_a_net_of_one_size_says_why_it_is_not_dense(data_dir, tmp_path):
 def test_every_protocol_has_a_plan(run):
     for protocol in ("ten_crop", "crops_144", "dense", "dense_multi_scale"):
         config = EvaluateConfig(protocol=protocol)
-        pipeline = run.config().pipeline
-        dataset = dataclasses.replace(open_dataset(pipeline), manifest=None)
+        flags = run.config().pipeline
+        dataset = dataclasses.replace(open_dataset(flags), manifest=None)
+        pipeline = InputPipeline(dataset, flags)
         if protocol in ("ten_crop", "dense"):
             with pytest.raises(UserError, match="give --scales"):
-                protocols.plan(config, pipeline, dataset)
+                protocols.plan(config, pipeline)
         else:
-            assert protocols.plan(config, pipeline, dataset).passes
+            assert protocols.plan(config, pipeline).passes

@@ -17,7 +17,7 @@ from tests.making.trained_runs import CLASSES, classifier, random_run, softmax, 
 from trainers.run_config import EvaluateConfig, PredictConfig
 from trainers.scoring import evaluation
 from trainers.serving import pictures, predictions
-from trainers.training.replicas import make_strategy
+from trainers.training.replicas import open_devices
 
 SIZE, CROP, IMAGES = 96, 64, 6
 RNG = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def run(photographs, tmp_path_factory):
     config = EvaluateConfig(run=(str(made.directory),))
     member = evaluation.open_members(config)[0]
     found = np.zeros([IMAGES, CLASSES])
-    strategy = make_strategy("cpu:1")
+    strategy = open_devices("cpu:1").strategy
     for positions, _, rows in evaluation.member_probabilities(
         member, member.plan.passes[0], config, strategy
     ):

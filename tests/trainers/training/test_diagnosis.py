@@ -9,8 +9,8 @@ import tensorflow as tf
 
 import nets
 from base.commandline import UserError
-from pipelines import input_pipeline
-from pipelines.functions.map_function import MAP_FUNCTIONS, MapFunction, Stage
+from pipelines.functions.map_function import MAP_FUNCTIONS, MapFunction, Place
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from trainers import config
 from trainers.run_folder.metrics import read_metrics
@@ -86,7 +86,7 @@ def plant_nan():
             poison = tf.where(here > 0, np.nan, 0.0)
             return batch | {"image": tf.cast(batch["image"], tf.float32) + poison}
 
-        return MapFunction(apply, Stage.BATCH)
+        return MapFunction(apply, Place.BATCH)
 
     MAP_FUNCTIONS.register(plant_nan)
     yield
@@ -122,8 +122,8 @@ def test_a_planted_nan_is_reported_by_its_image_s_name(generated_data, tmp_path,
     settings = with_planted_nan(generated_data, tmp_path)
     with pytest.raises(UserError) as error:
         session.train(settings)
-    dataset = open_dataset(settings.pipeline)
-    name = input_pipeline.file_names(dataset, settings.pipeline, 2)[11]
+    pipeline = InputPipeline(open_dataset(settings.pipeline), settings.pipeline)
+    name = pipeline.file_names(2)[11]
     message = str(error.value)
     assert "step 3" in message
     assert f"1 of 16 images: {name} (replica 1)" in message
@@ -143,8 +143,9 @@ def test_a_step_that_is_skipped_is_reported_and_harms_nothing(
     steps = [line["step"] for line in read_metrics(run.directory) if line["split"] == "train"]
     assert steps == [1, 2, 4], "the third step has no line"
     said = capsys.readouterr().out
-    name = input_pipeline.file_names(open_dataset(settings.pipeline), settings.pipeline, 2)
-    assert f"1 of 16 images: {name[11]} (replica 1)" in said
+    pipeline = InputPipeline(open_dataset(settings.pipeline), settings.pipeline)
+    name = pipeline.file_names(2)[11]
+    assert f"1 of 16 images: {name} (replica 1)" in said
     assert "the step is skipped" in said
 
 

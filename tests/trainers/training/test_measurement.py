@@ -13,7 +13,7 @@ from benchmarks.training_steps import CompareConfig, targets
 from tests.conftest import assert_one_line_error, run_command
 from trainers.benchmark import BARE, BenchmarkConfig, compared
 from trainers.config import TrainConfig
-from trainers.training.measurement import MeasuredTrainer, Round
+from trainers.training.measurement import Round, trainer_to_measure
 
 SMALL = (
     "--net=resnet10(width=4)",
@@ -73,7 +73,7 @@ def test_what_cannot_be_measured_is_refused():
     with pytest.raises(UserError, match="must be above 0"):
         BenchmarkConfig(TrainConfig(net="alexnet"), rounds=0)
     with pytest.raises(UserError, match="one machine is measured"):
-        MeasuredTrainer(TrainConfig(net="alexnet", distribution="multi_worker"))
+        trainer_to_measure(TrainConfig(net="alexnet", distribution="multi_worker"))
 
 
 @pytest.mark.parametrize(("name", "size"), [("alexnet", 64), ("resnet10", 32), ("resnet50", 32)])

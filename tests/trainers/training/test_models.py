@@ -18,28 +18,28 @@ def test_a_net_at_another_size_is_the_same_net(first, second):
     builds = [nets.build("resnet10", 5, image_size=size, width=4) for size in (first, second)]
     alone = nets.build("resnet10", 5, image_size=second, width=4)
     alone.set_weights(builds[0].get_weights())
-    at_sizes = models.AtSizes(builds)
+    net = models.TrainedNet("resnet10", nets, builds)
     images = np.random.default_rng(0).normal(size=(4, second, second, 3)).astype(np.float32)
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(at_sizes(images) ** 2)
+        loss = tf.reduce_sum(net(images) ** 2)
     with tf.GradientTape() as alone_tape:
         expected = tf.reduce_sum(alone(images, training=True) ** 2)
     assert float(loss) == float(expected)
     for found, wanted in zip(
-        tape.gradient(loss, at_sizes.model.trainable_variables),
+        tape.gradient(loss, net.model.trainable_variables),
         alone_tape.gradient(expected, alone.trainable_variables),
         strict=True,
     ):
         np.testing.assert_array_equal(found, wanted)
-    for found, wanted in zip(at_sizes.model.weights, alone.weights, strict=True):
+    for found, wanted in zip(net.model.weights, alone.weights, strict=True):
         np.testing.assert_array_equal(found, wanted, err_msg="the moving statistics went along")
-    np.testing.assert_array_equal(at_sizes.build_for(images)(images), alone(images))
+    np.testing.assert_array_equal(net.build_for(images)(images), alone(images))
 
 
 def test_a_net_whose_weights_depend_on_the_size_is_refused():
     builds = [nets.build("alexnet_small", 5, image_size=size) for size in (56, 96)]
     with pytest.raises(UserError, match="--train_sizes: images of 56x56 and 96x96, but fc6"):
-        models.AtSizes(builds)
+        models.TrainedNet("alexnet_small", nets, builds)
 
 
 def test_training_grows_its_images_and_resumes_among_them(generated_data, tmp_path):

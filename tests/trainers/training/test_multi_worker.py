@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from trainers import config
 from trainers.run_folder.metrics import METRICS_FILE, read_metrics
 from trainers.training import session
-from trainers.training.replicas import MULTI_WORKER, make_strategy
+from trainers.training.replicas import MULTI_WORKER, open_devices
 
 pytestmark = pytest.mark.end_to_end
 
@@ -135,5 +135,5 @@ def test_what_names_no_machines_is_refused(tf_config, replicas, says, monkeypatc
     if tf_config is not None:
         monkeypatch.setenv("TF_CONFIG", tf_config)
     with pytest.raises(UserError) as error:
-        make_strategy(replicas, MULTI_WORKER)
+        open_devices(replicas, MULTI_WORKER)
     assert says in str(error.value)

@@ -4,33 +4,33 @@ import pytest
 import tensorflow as tf
 
 from base.commandline import UserError
-from trainers.training.replicas import make_strategy, refuse_broken_links
+from trainers.training.replicas import open_devices, refuse_broken_links
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_the_cpu_is_split(count):
-    assert make_strategy(f"cpu:{count}").num_replicas_in_sync == count
+    assert open_devices(f"cpu:{count}").replicas == count
 
 
 def test_auto_is_one_replica_where_there_is_no_gpu():
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("this machine has GPUs")
-    assert make_strategy("auto").num_replicas_in_sync == 1
+    assert open_devices("auto").replicas == 1
 
 
 @pytest.mark.parametrize("replicas", ["", "0", "cpu:0", "gpu:2", "-1", "2.5"])
 def test_what_is_no_choice_of_replicas_is_refused(replicas):
     with pytest.raises(UserError):
-        make_strategy(replicas)
+        open_devices(replicas)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_sound_links_pass(count):
-    refuse_broken_links(make_strategy(f"cpu:{count}"))
+    refuse_broken_links(open_devices(f"cpu:{count}").strategy)
 
 
 def test_a_wrong_sum_on_one_replica_is_named():
-    strategy = make_strategy("cpu:2")
+    strategy = open_devices("cpu:2").strategy
 
     class Broken:
         num_replicas_in_sync = 2

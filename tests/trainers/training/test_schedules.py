@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from base.commandline import UserError
-from trainers.training.schedules import SCHEDULES, Progress, with_warmup
+from trainers.training.schedules import SCHEDULES, Position, with_warmup
 
-START = Progress(step=0, steps_per_epoch=10, total_steps=900)
+START = Position(step=0, steps_per_epoch=10, total_steps=900)
 
 
 def factors(spec: str, steps: list[int]) -> list[float]:

@@ -11,7 +11,8 @@ import nets
 from pipelines.config import PipelineConfig
 from trainers.config import TrainConfig
 from trainers.training import losses
-from trainers.training.replicas import make_strategy
+from trainers.training.models import TrainedNet
+from trainers.training.replicas import open_devices
 from trainers.training.step import GRADIENT_NORM, LOSS, TrainStep
 
 BATCH, CLASSES = 8, 10
@@ -51,12 +52,12 @@ def make(
     **flags,
 ) -> Stepper:
     config = dataclasses.replace(CONFIG, **flags)
-    strategy = make_strategy(f"cpu:{replicas}")
+    strategy = open_devices(f"cpu:{replicas}").strategy
     keras.utils.set_random_seed(5)
     keras.mixed_precision.set_global_policy(config.precision)
     with strategy.scope():
         model = nets.build(net, CLASSES, image_size=size, **(options or {}))
-        step = TrainStep(config, model, net, nets, lambda batch: batch, strategy)
+        step = TrainStep(config, TrainedNet(net, nets, [model]), lambda batch: batch, strategy)
     part = BATCH // replicas // config.accumulation_steps
     content = data or stream(size)
 
