@@ -29,7 +29,7 @@ TARGETS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class CompareConfig:
+class PipelinePeersConfig:
     """What is compared, and for how long."""
 
     data_dir: str = flag("data", "The data set of JPEG images, as for training.")
@@ -51,7 +51,7 @@ class CompareConfig:
 
 def main() -> None:
     """Prints both comparisons."""
-    config = config_from_flags(CompareConfig)
+    config = config_from_flags(PipelinePeersConfig)
     directory = schema.find_dataset(config.data_dir)
     manifest = schema.Manifest.load(directory)
     print(f"{directory}: {manifest.num_records(schema.TRAIN)} training images")
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _contenders(
-    stack: contextlib.ExitStack, task: str, directory: str, config: CompareConfig
+    stack: contextlib.ExitStack, task: str, directory: str, config: PipelinePeersConfig
 ) -> tuple[list[Contender], dict[str, str]]:
     """The systems that run here, and why the others do not."""
     contenders, left_out = [], {}
@@ -85,4 +85,4 @@ def _contenders(
 
 
 if __name__ == "__main__":
-    run(main, configs=[CompareConfig])
+    run(main, configs=[PipelinePeersConfig])

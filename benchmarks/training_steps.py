@@ -27,7 +27,7 @@ TARGETS = {"alexnet": 1.5, "resnet50": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
-class CompareConfig:
+class StepPeersConfig:
     """What is compared, and for how long."""
 
     nets: tuple[str, ...] = flag(
@@ -53,7 +53,7 @@ class CompareConfig:
 
 def main() -> None:
     """Prints a comparison for each net."""
-    config = config_from_flags(CompareConfig)
+    config = config_from_flags(StepPeersConfig)
     print(
         f"training steps of {config.batch_size} images in float32, {config.threads} threads, "
         f"{config.rounds} rounds"
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _contenders(
-    stack: contextlib.ExitStack, net: str, config: CompareConfig
+    stack: contextlib.ExitStack, net: str, config: StepPeersConfig
 ) -> tuple[list[Contender], dict[str, str]]:
     """The systems that run here, and why the others do not."""
     contenders, left_out = [], {}
@@ -115,4 +115,4 @@ def targets(net: str, rates: dict[str, list[float]]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run(main, configs=[CompareConfig], tensorflow=False)
+    run(main, configs=[StepPeersConfig], tensorflow=False)

@@ -44,7 +44,7 @@ Convert = Callable[["ImageRef"], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkConfig:
+class JobBenchmarkConfig:
     """The flags of benchmark.py."""
 
     where: SourceConfig = dataclasses.field(default_factory=SourceConfig)
@@ -57,7 +57,7 @@ class BenchmarkConfig:
 
 def main() -> None:
     """Prints the table."""
-    config = commandline.config_from_flags(BenchmarkConfig)
+    config = commandline.config_from_flags(JobBenchmarkConfig)
     from data_prep.job import shards
     from data_prep.source import sample
 
@@ -183,7 +183,7 @@ def _report(
     comparison: Comparison,
     source: "Source",
     refs: Sequence["ImageRef"],
-    config: BenchmarkConfig,
+    config: JobBenchmarkConfig,
 ) -> None:
     kind = "GENERATED images" if source.generated else "photographs"
     mean_bytes = sum(ref.size for ref in refs) / len(refs)
@@ -202,4 +202,4 @@ def _peak_gigabytes() -> float:
 
 
 if __name__ == "__main__":
-    commandline.run(main, configs=[BenchmarkConfig])
+    commandline.run(main, configs=[JobBenchmarkConfig])

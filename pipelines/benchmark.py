@@ -14,7 +14,7 @@ from pipelines.config import SYNTHETIC, PipelineConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkConfig:
+class PipelineBenchmarkConfig:
     """What is measured, and for how long."""
 
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
@@ -35,7 +35,7 @@ class BenchmarkConfig:
 
 def main() -> None:
     """Prints the measurements that the flags ask for."""
-    config = config_from_flags(BenchmarkConfig)
+    config = config_from_flags(PipelineBenchmarkConfig)
     # TensorFlow takes seconds to import; --help does not need it.
     from pipelines import measurement
     from pipelines.input_pipeline import InputPipeline
@@ -49,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main, configs=[BenchmarkConfig], share_flag_files=True)
+    run(main, configs=[PipelineBenchmarkConfig], share_flag_files=True)

@@ -186,3 +186,49 @@ def test_no_room_is_too_full_to_find_a_file_in():
             if path.suffix == ".py" or any(below_.is_relative_to(path) for below_ in folders)
         }
         assert len(entries) <= MOST_ENTRIES, f"{folder} has {len(entries)} entries"
+
+
+# Numba compiles functions of arrays, and takes no object that holds them.
+_COMPILED = {"_resample"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if room_of(path).split(".")[0] != "nets"],
+    ids=lambda path: name_of(path),
+)
+def test_no_function_threads_seven_arguments(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and node.name not in _COMPILED:
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            names = [each.arg for each in arguments if each.arg not in ("self", "cls")]
+            assert len(names) < 7, f"{path}: {node.name} takes {names}"
+
+
+def assigned(method: ast.AST) -> set[str]:
+    """The attributes of `self` that a method assigns."""
+    return {
+        node.attr
+        for node in ast.walk(method)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: name_of(path))
+def test_an_object_has_all_its_attributes_from_the_start(path):
+    for class_ in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(class_, ast.ClassDef):
+            continue
+        methods = [node for node in class_.body if isinstance(node, ast.FunctionDef)]
+        # `build` is Keras's own second half of `__init__`.
+        first = [m for m in methods if m.name in ("__init__", "__post_init__", "build")]
+        born = {name for method in first for name in assigned(method)}
+        for node in class_.body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", 0)]
+            born |= {target.id for target in targets if isinstance(target, ast.Name)}
+        for method in methods:
+            late = assigned(method) - born
+            assert not late, f"{path}: {class_.name}.{method.name} adds {late}"

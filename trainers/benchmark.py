@@ -25,7 +25,7 @@ BARE = "the bare compiled step"
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkConfig:
+class LoopBenchmarkConfig:
     """What is measured, and for how long."""
 
     training: TrainConfig = dataclasses.field(default_factory=TrainConfig)
@@ -43,7 +43,7 @@ class BenchmarkConfig:
 
 def main() -> None:
     """Prints the measurements."""
-    config = config_from_flags(BenchmarkConfig)
+    config = config_from_flags(LoopBenchmarkConfig)
     # TensorFlow takes seconds to import; --help does not need it.
     from trainers.training import measurement
 
@@ -85,4 +85,4 @@ def _waited(rounds: "list[Round]") -> str:
 
 
 if __name__ == "__main__":
-    run(main, configs=[BenchmarkConfig])
+    run(main, configs=[LoopBenchmarkConfig])

@@ -20,8 +20,8 @@ Slots = Mapping[str, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
-class Moment:
-    """What the update of one variable depends on.
+class VariableStep:
+    """What the step of one variable depends on.
 
     Attributes:
         variable: its value, float32.
@@ -50,11 +50,11 @@ class UpdateRule:
 
     Attributes:
         slots: name -> initial value of each slot, a variable of the same shape.
-        update: from a moment to (what is added to the variable, the new slots).
+        update: from the step of one variable to (what is added to the variable, the new slots).
     """
 
     slots: Mapping[str, float]
-    update: Callable[[Moment], tuple[tf.Tensor, Slots]]
+    update: Callable[[VariableStep], tuple[tf.Tensor, Slots]]
 
 
 OPTIMIZERS = Registry("optimizer")
@@ -68,7 +68,7 @@ def sgd(momentum: float = 0.9, nesterov: bool = False) -> UpdateRule:
     this form keeps the velocity in units of the weights; torch's keeps it in units of the gradient.
     """
 
-    def update(at: Moment) -> tuple[tf.Tensor, Slots]:
+    def update(at: VariableStep) -> tuple[tf.Tensor, Slots]:
         velocity = momentum * at.slots["velocity"] - at.rate * at.gradient
         change = momentum * velocity - at.rate * at.gradient if nesterov else velocity
         return at.decayed(change), {"velocity": velocity}
@@ -83,7 +83,7 @@ def rmsprop(rho: float = 0.9, epsilon: float = 1.0, momentum: float = 0.9) -> Up
     The mean square starts at 1, and epsilon stands inside the root: with epsilon 1 both matter.
     """
 
-    def update(at: Moment) -> tuple[tf.Tensor, Slots]:
+    def update(at: VariableStep) -> tuple[tf.Tensor, Slots]:
         mean_square = rho * at.slots["mean_square"] + (1 - rho) * tf.square(at.gradient)
         velocity = momentum * at.slots["velocity"] - at.rate * at.gradient * tf.math.rsqrt(
             mean_square + epsilon
@@ -97,7 +97,7 @@ def rmsprop(rho: float = 0.9, epsilon: float = 1.0, momentum: float = 0.9) -> Up
 def adamw(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> UpdateRule:
     """Adam (Kingma & Ba 2015, algorithm 1), its decay decoupled (Loshchilov & Hutter 2019)."""
 
-    def update(at: Moment) -> tuple[tf.Tensor, Slots]:
+    def update(at: VariableStep) -> tuple[tf.Tensor, Slots]:
         direction, slots = _adam_direction(at, beta1, beta2, epsilon)
         return at.decayed(-at.rate * direction), slots
 
@@ -119,7 +119,7 @@ def lamb(
             leaves it.
     """
 
-    def update(at: Moment) -> tuple[tf.Tensor, Slots]:
+    def update(at: VariableStep) -> tuple[tf.Tensor, Slots]:
         direction, slots = _adam_direction(at, beta1, beta2, epsilon)
         direction += at.decay * at.variable
         if at.decay or scale_all:
@@ -136,7 +136,7 @@ def lars(momentum: float = 0.9, trust_coefficient: float = 0.001) -> UpdateRule:
     Variables that do not decay (biases, normalisation) take plain momentum steps.
     """
 
-    def update(at: Moment) -> tuple[tf.Tensor, Slots]:
+    def update(at: VariableStep) -> tuple[tf.Tensor, Slots]:
         local = tf.constant(1.0)
         if at.decay:
             norm = tf.norm(at.variable)
@@ -204,8 +204,8 @@ class Optimizer:
         ):
             value = tf.convert_to_tensor(variable.value)
             old = {name: tf.convert_to_tensor(slot) for name, slot in slots.items()}
-            moment = Moment(value, gradient, old, factor * rate, step, decay)
-            change, new = self._rule.update(moment)
+            at = VariableStep(value, gradient, old, factor * rate, step, decay)
+            change, new = self._rule.update(at)
             for name, slot in slots.items():
                 slot.assign(new[name])
             variable.value.assign_add(change)
@@ -218,7 +218,7 @@ def _ratio_or_one(numerator: tf.Tensor, denominator: tf.Tensor) -> tf.Tensor:
 
 
 def _adam_direction(
-    at: Moment, beta1: float, beta2: float, epsilon: float
+    at: VariableStep, beta1: float, beta2: float, epsilon: float
 ) -> tuple[tf.Tensor, Slots]:
     """Adam's bias-corrected mean / (root of the mean square + epsilon), and the new slots."""
     mean = beta1 * at.slots["mean"] + (1 - beta1) * at.gradient

@@ -9,9 +9,9 @@ import nets
 from base.commandline import UserError
 from base.comparison import OURS
 from benchmarks.training_step_peers import CHANNELS_LAST, CLASSES, CONTIGUOUS, PYTORCH_NETS, SYSTEMS
-from benchmarks.training_steps import CompareConfig, targets
+from benchmarks.training_steps import StepPeersConfig, targets
 from tests.conftest import assert_one_line_error, run_command
-from trainers.benchmark import BARE, BenchmarkConfig, compared
+from trainers.benchmark import BARE, LoopBenchmarkConfig, compared
 from trainers.config import TrainConfig
 from trainers.training.measurement import Round, trainer_to_measure
 
@@ -64,14 +64,14 @@ def test_the_target_counts_against_the_better_layout():
 )
 def test_what_cannot_be_compared_is_refused(wrong, says):
     with pytest.raises(UserError, match=says):
-        CompareConfig(**wrong)
+        StepPeersConfig(**wrong)
 
 
 def test_what_cannot_be_measured_is_refused():
     with pytest.raises(UserError, match="no net is named"):
-        BenchmarkConfig()
+        LoopBenchmarkConfig()
     with pytest.raises(UserError, match="must be above 0"):
-        BenchmarkConfig(TrainConfig(net="alexnet"), rounds=0)
+        LoopBenchmarkConfig(TrainConfig(net="alexnet"), rounds=0)
     with pytest.raises(UserError, match="one machine is measured"):
         trainer_to_measure(TrainConfig(net="alexnet", distribution="multi_worker"))
 
