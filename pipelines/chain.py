@@ -6,29 +6,24 @@ of those into float32. `compile_chains` makes both of a phase, once, for all who
 
 import dataclasses
 import functools
+import importlib
+import pkgutil
 from typing import Any
 
 import tensorflow as tf
 
 from base.spec import Call, UserError, parse_chain
+from pipelines import functions
 from pipelines.config import Phase, PipelineConfig
-
-# Importing them registers their map functions.
-from pipelines.functions import (  # noqa: F401
-    color,
-    crops,
-    draws,
-    geometry,
-    mixing,
-    normalization,
-    policies,
-    resizing,
-    views,
-)
+from pipelines.functions import draws
 from pipelines.functions.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Place
 from pipelines.reading.dataset import Dataset
 
 Batch = dict[str, Any]
+
+# Importing a file of that folder registers its map functions.
+for _module in pkgutil.iter_modules(functions.__path__):
+    importlib.import_module(f"{functions.__name__}.{_module.name}")
 
 # Device functions draw from other streams than host functions at the same place.
 _DEVICE_STREAMS = 1000
