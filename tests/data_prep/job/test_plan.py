@@ -87,8 +87,9 @@ def test_shards_partition_a_split(images, count):
 
 SCALE = r"""
 import re, time
-from data_prep import plan, synsets
-from data_prep.sources import ImageRef
+from data_prep.job import plan
+from data_prep.source import synsets
+from data_prep.source.images import ImageRef
 classes = synsets.ilsvrc2012()
 refs = [
     ImageRef("train", wnid, f"{wnid}_{i}.JPEG", "train.tar", 10**9 * label + 118_000 * i, 10**5 + i)
