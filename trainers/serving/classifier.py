@@ -145,19 +145,23 @@ def recorded_dataset(run: Run, config: TrainConfig) -> tuple[Dataset, schema.Ima
     """
     path = run.directory / DATA_FILE
     try:
-        data = json.loads(path.read_text())
-        wnids, words = tuple(data["wnids"]), tuple(data["words"])
-        settings = schema.ImageSettings(**data["settings"])
+        data: Data | None = typed_json.read(path.read_bytes(), Data, FORMAT)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: it describes the run's data set") from None
-    except (KeyError, TypeError, ValueError):
+    except typed_json.NewerFormatError as error:
+        raise UserError(f"{path} {error}") from None
+    except typed_json.FileError:
+        data = None
+    if data is None or data.settings is None:
         dataset = open_dataset(config.pipeline)
         manifest = dataset.manifest
         return dataset, manifest.settings if manifest else schema.ImageSettings(geometry="none")
+    settings = data.settings
     statistics = None
     if (run.directory / schema.STATISTICS_FILE).exists():
         statistics = schema.Statistics.load(run.directory)
     raw = settings.encoding == "raw"
     decoder = RawDecoder() if raw else JpegDecoder(config.pipeline.decoding)
-    dataset = Dataset(None, wnids, words, {}, decoder, has_sizes=True, statistics=statistics)
+    dataset = Dataset(
+        None, data.wnids, data.words, {}, decoder, has_sizes=True, statistics=statistics)
     return dataset, settings

@@ -4,7 +4,6 @@ The compiled step (`train_step.py`) takes several steps for each call from Pytho
 loop logs, evaluates, saves, and looks whether it was asked to stop.
 """
 
-import dataclasses
 import math
 import signal
 import time
@@ -20,7 +19,8 @@ from pipelines import input_pipeline
 from pipelines.reading.dataset import Dataset
 from trainers.config import TrainConfig
 from trainers.run_folder import checkpoints
-from trainers.run_folder.folder import Run
+from trainers.run_folder.files import LoopState, Means, Result
+from trainers.run_folder.folder import RESULT_FILE, Run
 from trainers.run_folder.metrics import draw_curves
 from trainers.training import models
 from trainers.training.inquiry import Inquiry
@@ -36,23 +36,6 @@ SECONDS_PER_CALL = 1.0
 # More steps in a row with a value that is not finite end a run that skips them.
 MAX_SKIPPED_IN_A_ROW = 10
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-
-
-@dataclasses.dataclass
-class LoopState:
-    """What a checkpoint keeps beside the variables; the data's position follows from the step.
-
-    Attributes:
-        step: steps taken.
-        label_order: the data set's label-order hash.
-        validation_errors: top-1 error of every evaluation so far, for schedules and the best.
-        window: the sum of the rows (`train_step`) of the steps since the last line of metrics.
-    """
-
-    step: int
-    label_order: str
-    validation_errors: list[float]
-    window: list[float]
 
 
 class Trainer:
@@ -100,7 +83,12 @@ class Trainer:
             )
         self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
         self._protocol = CenterCrop(self._evaluated, dataset, config.pipeline, strategy)
-        self._state = LoopState(0, dataset.label_order, [], [0.0] * COLUMNS)
+        self._state = LoopState(
+            step=0,
+            label_order=dataset.label_order,
+            validation_errors=[],
+            window=[0.0] * COLUMNS,
+        )
         self._stop_signal: int | None = None
         self._skipped, self._last_skipped = 0, -1
 
@@ -143,7 +131,7 @@ class Trainer:
         if self._workers.chief:
             draw_curves(run.directory, title=str(run.directory))
             run.write_json(
-                "result.json", {"step": self._state.step, "validation": dataclasses.asdict(score)}
+                RESULT_FILE, Result(step=self._state.step, validation=Means(**vars(score)))
             )
         return score
 
@@ -298,7 +286,7 @@ class Trainer:
             path = checkpoints.save(
                 self._run.checkpoints,
                 self._variables(),
-                dataclasses.asdict(self._state),
+                self._state,
                 keep=self._config.keep_checkpoints,
             )
         except OSError as error:
@@ -318,7 +306,7 @@ class Trainer:
             return
         models.refuse_other_labels(checkpoint, self._dataset)
         checkpoint.restore(self._variables(), prefix="")
-        self._state = LoopState(**checkpoint.state)
+        self._state = checkpoint.state
 
     def _variables(self) -> dict[str, Any]:
         """Every variable that a checkpoint keeps, by name."""
