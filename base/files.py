@@ -82,9 +82,12 @@ def atomic_path(path: Any, *, beside: Any = None) -> Iterator[Any]:
 def atomic_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A new folder to fill, which takes its place when the block ends without an exception.
 
+    What was left of the same folder by killed processes, long ago, is removed.
+
     Raises:
         OSError: it cannot be made, or `path` is there and is not an empty folder.
     """
+    _remove_stale(path.parent, path.name)
     unfinished = temporary_beside(path)
     with _named(path, unfinished):
         unfinished.mkdir(parents=True)
@@ -141,4 +144,4 @@ def _remove_stale(folder: Any, name: str) -> None:
     for path in folder.glob(f"{name}.*.tmp"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

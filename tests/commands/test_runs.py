@@ -192,7 +192,7 @@ def test_diff_shows_the_change_of_the_source_and_of_the_metrics(two_runs):
     assert lines[lines.index("data") + 1].strip() == "nothing differs"
     first = [read_metrics(two_runs / "runs/demo" / number)[-1] for number in "12"]
     final = next(line.split() for line in reversed(lines) if "%" in line)
-    assert [float(loss) for loss in final[-2:]] == [round(line["loss"], 4) for line in first]
+    assert [float(loss) for loss in final[-2:]] == [round(line.loss, 4) for line in first]
 
 
 @pytest.mark.end_to_end

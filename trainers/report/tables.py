@@ -118,7 +118,8 @@ def _state(record: RunRecord) -> list[str]:
         lines.append(f"{record.images_per_second:.1f} images/s (median)")
     lines += [
         f"{line.split}: {_score(line)} at epoch {line.epoch:g}"
-        for line in (*record.train[-1:], *record.validation[-1:])
+        for lines_of_split in (record.train, record.validation)
+        for line in lines_of_split[-1:]
     ]
     if record.best is not None:
         lines.append(f"best validation: {_score(record.best)} at epoch {record.best.epoch:g}")

@@ -192,7 +192,7 @@ class LoopState(msgspec.Struct, kw_only=True):
 
 def read_state(text: str | bytes) -> LoopState:
     """The state that `state_text` has written. Raises as `typed_json.read`."""
-    raw = typed_json.read(text, dict[str, Any], FORMAT)
+    raw: dict[str, Any] = typed_json.read(text, dict[str, Any], FORMAT)
     window = raw.get("window")
     if isinstance(window, list):  # a sum that was not finite stays so
         raw["window"] = [math.nan if value is None else value for value in window]

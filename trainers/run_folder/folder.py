@@ -16,8 +16,9 @@
     ensemble_*.json   likewise, for this run and others together
     contact_sheet.png where somebody has drawn one into it with preview.py: the report shows it
 
-`trainers/run_folder/files.py` has the type of each JSON file. A folder whose lock is held belongs to a running run. Several processes may start runs at once:
-making the numbered folder is what reserves its number.
+`trainers/run_folder/files.py` has the type of each JSON file. A folder whose lock is held belongs
+to a running run. Several processes may start runs at once: making the numbered folder is what
+reserves its number.
 
 This module imports no TensorFlow, so that commands which only read run folders answer at once.
 """

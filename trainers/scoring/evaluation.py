@@ -217,7 +217,9 @@ def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, An
     return settings
 
 
-def _table(members: Sequence[Member], config: EvaluateConfig, result: files.Evaluation) -> list[str]:
+def _table(
+    members: Sequence[Member], config: EvaluateConfig, result: files.Evaluation
+) -> list[str]:
     """Ours beside the published errors of the first run's net, in percent; both with protocols."""
     first = members[0]
     nets = f"{len(members)} nets, " if len(members) > 1 else ""
@@ -239,6 +241,6 @@ def _table(members: Sequence[Member], config: EvaluateConfig, result: files.Eval
         cells = "".join(f"{'-' if error is None else f'{100 * error:.2f}':>9}" for error in errors)
         lines.append(f"{name:>60}{cells}")
     if first.plan.enlarged:
-        scales = list(first.plan.enlarged)
-        lines.append(f"scales {scales} enlarge the stored images ({result.stored})")
+        enlarged = list(first.plan.enlarged)
+        lines.append(f"scales {enlarged} enlarge the stored images ({result.stored})")
     return lines

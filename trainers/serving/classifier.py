@@ -7,13 +7,13 @@ stored image itself, which the image stage leaves as it is. The data set is not 
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from base import typed_json
 from base.commandline import UserError
 from data_prep import schema
 from data_prep.image import conversion
@@ -23,6 +23,7 @@ from pipelines.functions.decoders import JpegDecoder, RawDecoder
 from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.config import TrainConfig
 from trainers.run_config import TrainedConfig
+from trainers.run_folder.files import FORMAT, Data
 from trainers.run_folder.folder import DATA_FILE, Run
 from trainers.training import models
 
@@ -163,5 +164,6 @@ def recorded_dataset(run: Run, config: TrainConfig) -> tuple[Dataset, schema.Ima
     raw = settings.encoding == "raw"
     decoder = RawDecoder() if raw else JpegDecoder(config.pipeline.decoding)
     dataset = Dataset(
-        None, data.wnids, data.words, {}, decoder, has_sizes=True, statistics=statistics)
+        None, data.wnids, data.words, {}, decoder, has_sizes=True, statistics=statistics
+    )
     return dataset, settings
