@@ -40,7 +40,7 @@ def locate(name: str, runs_dir: pathlib.Path, said: str = "") -> pathlib.Path:
         name: a run folder's path, or an experiment's for its newest run; or EXPERIMENT/NUMBER or
             EXPERIMENT in `runs_dir`, which comes first where both are there.
         runs_dir: where runs are.
-        said: what the user has written, for the error.
+        said: the flag that the user has written, where the command has no --runs_dir.
 
     Raises:
         UserError: it is neither; the line names what there is.
@@ -55,9 +55,21 @@ def locate(name: str, runs_dir: pathlib.Path, said: str = "") -> pathlib.Path:
     known = [name_of(path, runs_dir) for path in run_folders(runs_dir)]
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
     there = f": there are {', '.join(known[-_MOST_NAMED:])}{more}" if known else ""
-    raise UserError(
-        f"{said or repr(name)} is neither a run folder nor a run in --runs_dir={runs_dir}{there}"
-    )
+    where = f"{runs_dir}/" if said else f"--runs_dir={runs_dir}"
+    raise UserError(f"{said or repr(name)} is neither a run folder nor a run in {where}{there}")
+
+
+def place_of(experiment: str, runs_dir: str = RUNS_DIR) -> tuple[str, str]:
+    """Where a new run of an experiment goes: the folder of runs, and the experiment's name in it.
+
+    `experiment` is a name, or the path of the experiment's folder, as `locate` takes both.
+    """
+    path, root = pathlib.Path(experiment), pathlib.Path(runs_dir)
+    if len(path.parts) == 1:
+        return runs_dir, experiment
+    if path.resolve().is_relative_to(root.resolve()):
+        return runs_dir, path.resolve().relative_to(root.resolve()).as_posix()
+    return str(path.parent), path.name
 
 
 def run_folders(runs_dir: pathlib.Path) -> list[pathlib.Path]:

@@ -14,6 +14,7 @@ from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.run_config import ImportConfig
 from trainers.run_folder import checkpoints
 from trainers.run_folder.files import Imported, LoopState, Result
+from trainers.run_folder.finding import place_of
 from trainers.run_folder.folder import RESULT_FILE, Run, new_run
 from trainers.run_folder.metrics import METRICS_FILE
 from trainers.training import models
@@ -49,17 +50,17 @@ def import_weights(config: ImportConfig, file: str) -> tuple[Run, str]:
     except ValueError as error:
         raise UserError(f"--net={train_config.net}: {error}") from None
     origin = _origin(weights, entry)
-    place = pathlib.Path(config.run)
     pipeline = train_config.pipeline
     if origin.device_map and not config.keep_device_map:
         pipeline = dataclasses.replace(
             pipeline, eval_device_map=origin.device_map, train_device_map=origin.device_map
         )
+    runs_dir, experiment = place_of(config.run, train_config.runs_dir)
     train_config = dataclasses.replace(
         train_config,
         pipeline=pipeline,
-        runs_dir=str(place.parent),
-        experiment=place.name,
+        runs_dir=runs_dir,
+        experiment=experiment,
         note=train_config.note or f"weights of {weights.path.name}",
     )
     dataset = open_dataset(pipeline)
