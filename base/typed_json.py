@@ -63,11 +63,13 @@ def read(text: str | bytes, kind: type[Content] | Any, newest: int) -> Content:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
         raise FileError(_in_words(str(error))) from None
+    except RecursionError:
+        raise NotJsonError("is nested too deeply") from None
     except msgspec.DecodeError as error:
         reason = error
     try:
         value = json.loads(text, parse_constant=lambda _: None)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotJsonError(f"is not JSON ({reason})") from None
     _refuse(converted(value, _Numbered).format, newest)
     return converted(value, kind)
@@ -97,11 +99,17 @@ def write(value: Any, number: int) -> str:
 def plain(value: Any) -> Any:
     """A struct, a dataclass or a container of such as JSON has it.
 
-    A number that is not finite becomes None; a struct's field that is None is left out.
+    A number that is not finite becomes None; a struct's field that is None by default, and is so, is
+    left out.
     """
     if isinstance(value, msgspec.Struct):
-        fields = msgspec.structs.asdict(value)
-        return {name: plain(field) for name, field in fields.items() if field is not None}
+        fields = {each.name: each.default for each in msgspec.structs.fields(value)}
+        found = {name: getattr(value, name) for name in fields}
+        return {
+            name: plain(field)
+            for name, field in found.items()
+            if not (field is None and fields[name] is None)
+        }
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return plain(dataclasses.asdict(value))
     if isinstance(value, Mapping):
