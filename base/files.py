@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import pathlib
 import secrets
@@ -141,7 +142,7 @@ def _remove(path: Any) -> None:
 def _remove_stale(folder: Any, name: str) -> None:
     if not isinstance(folder, pathlib.Path) or not folder.is_dir():
         return  # a bucket keeps no half-written files
-    for path in folder.glob(f"{name}.*.tmp"):
+    for path in folder.glob(f"{glob.escape(name)}.*.tmp"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -99,8 +99,8 @@ def write(value: Any, number: int) -> str:
 def plain(value: Any) -> Any:
     """A struct, a dataclass or a container of such as JSON has it.
 
-    A number that is not finite becomes None; a struct's field that is None by default, and is so, is
-    left out.
+    A number that is not finite becomes None. A struct's field that is None, and is so by default,
+    is left out.
     """
     if isinstance(value, msgspec.Struct):
         fields = {each.name: each.default for each in msgspec.structs.fields(value)}

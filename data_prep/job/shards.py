@@ -164,7 +164,9 @@ class ShardJob:
                 text = str(arrays["summary"])
                 summary: _Summary = typed_json.read(text, _Summary, SUMMARY_FORMAT)
             except typed_json.FileError as error:
-                raise UserError(f"{path}: the summary {error}: or delete {self.work}") from None
+                raise UserError(
+                    f"{path}: its summary {error} (deleting {self.work} begins the job anew)"
+                ) from None
             part = Part(summary.shard, summary.rejected, PixelSums.from_arrays(arrays))
         return part if shard.stat().length == part.shard.bytes else None
 
