@@ -1,11 +1,11 @@
 """Writes the pictures that commands draw."""
 
-import contextlib
 import pathlib
 
 from PIL import Image
 
 from base.commandline import UserError
+from base.files import atomic
 
 
 def save_png(picture: Image.Image, path: str) -> None:
@@ -15,12 +15,9 @@ def save_png(picture: Image.Image, path: str) -> None:
         UserError: it cannot be written.
     """
     target = pathlib.Path(path)
-    temporary = target.with_name(f"{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(temporary, format="PNG")
-        temporary.replace(target)
+        with atomic(target) as file:
+            picture.save(file, format="PNG")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise UserError(f"{path} cannot be written: {error.strerror}") from None

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from base import typed_json
 from base.commandline import UserError
 
 VERSION = "1.0.0"
@@ -55,6 +56,7 @@ HEIGHT = "height"  # int64: pixels, of the stored image
 WIDTH = "width"  # int64: pixels, of the stored image
 
 MANIFEST_FILE = "manifest.json"
+MANIFEST_FORMAT = 1  # the newest that is known; 0: without a number, and otherwise the same
 STATISTICS_FILE = "statistics.npz"
 DATASET_INFO_FILE = "dataset_info.json"
 
@@ -144,28 +146,36 @@ class Manifest:
         """How many records the split's shards hold."""
         return sum(shard.records for shard in self.shards[split])
 
+    @property
+    def sha256(self) -> str:
+        """What runs record of the data set, in hex digits: the hash of all that is said here.
+
+        It is of the text that manifests of format 0 have, so that it stays the same for one data
+        set, whichever version has written the file.
+        """
+        text = json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def to_json(self) -> str:
         """The manifest file's text: deterministic, one line per entry of a list."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+        return typed_json.write(self, MANIFEST_FORMAT)
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> "Manifest":
-        """Reads `manifest.json`. Raises UserError where it is missing or unreadable."""
+        """Reads `manifest.json`.
+
+        Raises UserError where it is missing, damaged, or of a newer format.
+        """
         path = epath.Path(directory) / MANIFEST_FILE
         try:
-            values = json.loads(path.read_text())
-            values["settings"] = ImageSettings(**values["settings"])
-            values["shards"] = {
-                split: tuple(Shard(**shard) for shard in shards)
-                for split, shards in values["shards"].items()
-            }
-            for name in ("wnids", "words", "rejected"):
-                values[name] = tuple(values[name])
-            return cls(**values)
+            manifest: Manifest = typed_json.read(path.read_bytes(), cls, MANIFEST_FORMAT)
         except FileNotFoundError:
             raise UserError(f"{path} is missing: build the data set again") from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{path} is not a manifest of this version ({error})") from None
+        except typed_json.NewerFormatError as error:
+            raise UserError(f"{path} {error}") from None
+        except typed_json.FileError as error:
+            raise UserError(f"{path} {error}: build the data set again") from None
+        return manifest
 
 
 @dataclasses.dataclass(frozen=True)

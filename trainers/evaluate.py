@@ -23,15 +23,14 @@ def main() -> None:
     score, result = found.score, found.result
     intervals = ", ".join(
         f"{name} {low:.1%} to {high:.1%}".replace("%", " %")
-        for name, (low, high) in (
-            ("top-1", result["top1_interval"]),
-            ("top-5", result["top5_interval"]),
-        )
+        for name, interval in (("top-1", result.top1_interval), ("top-5", result.top5_interval))
+        if interval is not None
+        for low, high in (interval,)
     )
     print(f"{config.split}, {config.protocol}: {score.line()} over {score.images} images")
-    print(f"{result['interval']}: {intervals}; calibration error {result['calibration_error']:.3f}")
-    if "real_top1" in result:
-        print(f"ReaL labels: top-1 {result['real_top1']:.2%} over {result['real_images']} images")
+    print(f"{result.interval}: {intervals}; calibration error {result.calibration_error:.3f}")
+    if result.real_top1 is not None:
+        print(f"ReaL labels: top-1 {result.real_top1:.2%} over {result.real_images} images")
     print("\n".join(found.table))
     print(f"written to {found.file}")
 

@@ -26,13 +26,13 @@ def main(arguments: list[str]) -> None:
         raise commandline.UserError("no run is named: --run=runs/EXPERIMENT/NUMBER")
     if not arguments:
         raise commandline.UserError("no files are named: predict.py --run=RUN FILES_OR_DIRS...")
-    from trainers.run_folder import folder
+    from trainers.run_folder.finding import find_run
     from trainers.serving import predictions
     from trainers.serving.classifier import Classifier
     from trainers.serving.pictures import MOST_IMAGES, saliency, sheet
 
     files = predictions.find_files(arguments)
-    classifier = Classifier(folder.find_run(config.run), config.trained)
+    classifier = Classifier(find_run(config.run), config.trained)
     drawn: list[predictions.Prediction] = []
     for found in predictions.predict(
         classifier, files, batch_size=config.predict_batch_size, keep_going=config.keep_going

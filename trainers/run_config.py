@@ -19,6 +19,11 @@ TFLITE = "tflite"
 ONNX = "onnx"
 FORMATS = (SAVED_MODEL, TFLITE, ONNX)
 
+_RUN = (
+    "The run: its folder, an experiment's for its newest run, or EXPERIMENT/NUMBER or EXPERIMENT "
+    "in runs/."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainedConfig:
@@ -41,8 +46,7 @@ class EvaluateConfig:
 
     run: tuple[str, ...] = flag(
         (),
-        "The run folder, or an experiment's folder for its newest run; several, separated by "
-        "commas: the ensemble of them, by averaged probabilities.",
+        f"{_RUN} Several, separated by commas: the ensemble of them, by averaged probabilities.",
     )
     data_dir: str = flag("", "Data set directory, or the parent of one (default: the run's).")
     split: str = flag(schema.VALIDATION, "The split to score.", choices=schema.SPLITS)
@@ -91,7 +95,7 @@ class PredictConfig:
 
     trained: TrainedConfig = dataclasses.field(default_factory=TrainedConfig)
 
-    run: str = flag("", "The run folder, or an experiment's folder for its newest run.")
+    run: str = flag("", _RUN)
     json: bool = flag(False, "Print one JSON object a line, for each file.")
     keep_going: bool = flag(
         False, "Pass over files that cannot be read, with a warning, and exit with 0."
@@ -118,7 +122,7 @@ class ExportConfig:
 
     trained: TrainedConfig = dataclasses.field(default_factory=TrainedConfig)
 
-    run: str = flag("", "The run folder, or an experiment's folder for its newest run.")
+    run: str = flag("", _RUN)
     format: str = flag(SAVED_MODEL, "What other programs read.", choices=FORMATS)
     output: str = flag("", "The folder to write; it must not exist, or be empty.")
     check_images: str = flag(
@@ -134,7 +138,7 @@ class ImportConfig:
 
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
-    run: str = flag("", "The experiment's folder, in which a run is made: runs/NAME.")
+    run: str = flag("", "The experiment in which a run is made: runs/NAME, or NAME in --runs_dir.")
     keep_device_map: bool = flag(
         False,
         "Keep the given device chains; else they become the normalisation that the published "

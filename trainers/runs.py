@@ -23,6 +23,7 @@ from base.commandline import (
     flag_lines,
     run,
 )
+from base.files import atomic
 from base.tensorflow_start import start_tensorflow
 from trainers.run_folder.records import BROKEN, INTERRUPTED, RunRecord, find_record, find_records
 
@@ -79,7 +80,7 @@ def diff(config: RunsConfig, names: list[str]) -> None:
 
 def note(config: RunsConfig, names: list[str]) -> None:
     """Adds a line to a run's notes."""
-    from trainers.run_folder.folder import NOTES_FILE, write_atomically
+    from trainers.run_folder.folder import NOTES_FILE
 
     _expect(names, "RUN TEXT")
     record = config.records(names[:1])[0]
@@ -90,7 +91,8 @@ def note(config: RunsConfig, names: list[str]) -> None:
     if not record.flags or (path.exists() and not record.notes):
         raise UserError(f"{record.directory} is {record.state}: {'; '.join(record.faults)}")
     before = (record.notes or f"# {record.name}").rstrip()
-    write_atomically(path, f"{before}\n\n{datetime.date.today()}: {text}\n")
+    with atomic(path, "w") as file:
+        file.write(f"{before}\n\n{datetime.date.today()}: {text}\n")
     print(f"noted in {path}")
 
 

@@ -7,23 +7,23 @@ command that asks for something else in the same directory is refused.
 """
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from etils import epath
 
 from base.commandline import UserError
+from base.files import atomic
 from data_prep import schema
 from data_prep.config import BuildConfig, chosen_classes
 from data_prep.image.pixel_sums import PixelSums
 from data_prep.job import checks, engines, plan, tfds_metadata, unpacking
-from data_prep.job.shards import Part, ShardJob, npz, write_atomically
+from data_prep.job.request import Request
+from data_prep.job.shards import Part, ShardJob, npz
 from data_prep.progress import Progress, duration
 from data_prep.source import parquet
 from data_prep.source.images import ImageRef, Source
 
-REQUEST_FILE = "request.json"
 UNPACKED_DIRECTORY = "unpacked"
 
 Say = Callable[[str], None]
@@ -53,15 +53,16 @@ class Build:
         """How many images the tasks hold."""
         return sum(len(task.refs) for task in self.tasks)
 
-    def request(self) -> dict[str, Any]:
+    @property
+    def request(self) -> Request:
         """What was asked for, to be compared with what a directory holds."""
-        return {
-            "source": self.source.fingerprint,
-            "settings": dataclasses.asdict(self.job.settings),
-            "seed": self.seed,
-            "selection": self.selection,
-            "shards": {task.split: task.count for task in self.tasks},
-        }
+        return Request(
+            source=self.source.fingerprint,
+            settings=self.job.settings,
+            seed=self.seed,
+            selection=self.selection,
+            shards={task.split: task.count for task in self.tasks},
+        )
 
 
 def plan_build(config: BuildConfig, source: Source) -> Build:
@@ -97,7 +98,7 @@ def plan_again(manifest: schema.Manifest, directory: epath.Path, source: Source)
         manifest.selection,
         lambda split, refs: len(manifest.shards[split]),
     )
-    _refuse_other(_found(manifest), what, directory)
+    what.request.refuse_other(Request.of(manifest), directory)
     return what
 
 
@@ -144,12 +145,11 @@ def build(config: BuildConfig, source: Source, say: Say) -> epath.Path:
     what = plan_build(config, source)
     directory = epath.Path(what.job.directory)
     if (directory / schema.DATASET_INFO_FILE).exists():
-        _refuse_other(_found(schema.Manifest.load(directory)), what, directory)
+        what.request.refuse_other(Request.of(schema.Manifest.load(directory)), directory)
         say(f"already built: {directory}")
         return directory
-    request = what.job.work / REQUEST_FILE
-    if request.exists():
-        _refuse_other(json.loads(request.read_text()), what, directory)
+    if begun := Request.load(what.job.work):
+        what.request.refuse_other(begun, directory)
     parts = {task: part for task in what.tasks if (part := what.job.finished(task))}
     finished = sum(len(task.refs) for task in parts)
     todo = [task for task in what.tasks if task not in parts]
@@ -225,7 +225,8 @@ def finish(what: Build, parts: Sequence[Part]) -> PixelSums:
     for part in parts:
         sums.merge(part.sums)
     arrays = sums.statistics(len(what.job.wnids)).to_arrays()
-    write_atomically(directory / schema.STATISTICS_FILE, npz(arrays))
+    with atomic(directory / schema.STATISTICS_FILE) as file:
+        file.write(npz(arrays))
     write_manifest(_manifest(what, parts), directory, what.job.work)
     what.job.work.rmtree()
     return sums
@@ -233,7 +234,8 @@ def finish(what: Build, parts: Sequence[Part]) -> PixelSums:
 
 def write_manifest(manifest: schema.Manifest, directory: epath.Path, work: epath.Path) -> None:
     """Writes the manifest and, from it, TensorFlow Datasets' metadata."""
-    write_atomically(directory / schema.MANIFEST_FILE, manifest.to_json().encode())
+    with atomic(directory / schema.MANIFEST_FILE, "w") as file:
+        file.write(manifest.to_json())
     tfds_metadata.write(manifest, directory, work)
 
 
@@ -279,17 +281,6 @@ def _manifest(what: Build, parts: Sequence[Part]) -> schema.Manifest:
     )
 
 
-def _found(manifest: schema.Manifest) -> dict[str, Any]:
-    """A finished data set's manifest as a request."""
-    return {
-        "source": manifest.source["fingerprint"],
-        "settings": dataclasses.asdict(manifest.settings),
-        "seed": manifest.seed,
-        "selection": manifest.selection,
-        "shards": {split: len(shards) for split, shards in manifest.shards.items() if shards},
-    }
-
-
 def _claim(what: Build, directory: epath.Path) -> None:
     """Makes the directory this job's own."""
     try:
@@ -298,31 +289,4 @@ def _claim(what: Build, directory: epath.Path) -> None:
         raise UserError(
             f"cannot make {directory}: {error.strerror}: take another --data_dir"
         ) from None
-    text = json.dumps(what.request(), indent=1, sort_keys=True)
-    write_atomically(what.job.work / REQUEST_FILE, text.encode())
-
-
-def _refuse_other(found: dict[str, Any], what: Build, directory: epath.Path) -> None:
-    """Raises UserError where a directory holds what another command has asked for."""
-    if difference := _difference(found, what.request()):
-        name, theirs, ours = difference
-        raise UserError(
-            f"{directory} was begun with {name}={_short(theirs)}, this command has {_short(ours)}: "
-            "take another --data_dir, or delete it"
-        )
-
-
-def _difference(a: Any, b: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """The first value in which two requests differ: its dotted name, and both."""
-    if not (isinstance(a, dict) and isinstance(b, dict)):
-        return (name, a, b) if a != b else None
-    inner = (
-        _difference(a.get(key), b.get(key), f"{name}.{key}".lstrip("."))
-        for key in dict.fromkeys([*b, *a])
-    )
-    return next((difference for difference in inner if difference), None)
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    what.request.save(what.job.work)

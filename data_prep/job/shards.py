@@ -1,8 +1,8 @@
 """One shard: a pure function of its task and the job's settings.
 
 A shard is built in chunks of images, which any number of threads may convert as long as they come
-back in order. It is written under a temporary name in `.build/`, flushed to the disk, renamed to
-its final name, and only then gets its part file `.build/<shard>.npz` with its counts, hash,
+back in order. It is written in `.build/`, renamed to its final name when it is whole and on the
+disk (`base/files.py`), and only then gets its part file `.build/<shard>.npz` with its counts, hash,
 rejected images and pixel sums. So a shard with a part file is finished for ever, and a job that
 was killed continues at the first one without.
 """
@@ -19,7 +19,9 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 
+from base import typed_json
 from base.commandline import UserError
+from base.files import atomic, atomic_path
 from data_prep import schema
 from data_prep.image import conversion
 from data_prep.image.pixel_sums import PixelSums
@@ -28,6 +30,7 @@ from data_prep.source.images import ImageRef
 
 WORK_DIRECTORY = ".build"
 CHUNK_IMAGES = 32
+SUMMARY_FORMAT = 1
 
 
 @dataclasses.dataclass
@@ -57,6 +60,14 @@ class Part:
     shard: schema.Shard
     rejected: tuple[dict[str, str], ...]
     sums: PixelSums
+
+
+@dataclasses.dataclass(frozen=True)
+class _Summary:
+    """A part file's entry `summary`: the part without its arrays."""
+
+    shard: schema.Shard
+    rejected: tuple[dict[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,26 +130,25 @@ class ShardJob:
     def write(self, task: ShardTask, chunks: Iterable[Chunk]) -> Part:
         """Writes the shard from its chunks, in order."""
         file = self.file_name(task)
-        temporary = self.work / f"{file}.tmp"
+        path = epath.Path(self.directory) / file
         rejected: list[dict[str, str]] = []
         sums = PixelSums(self.mean_image_side)
         records = 0
-        try:
-            with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
-                for chunk in chunks:
-                    for record in chunk.records:
-                        writer.write(record)
-                    records += len(chunk.records)
-                    rejected += chunk.rejected
-                    sums.merge(chunk.sums)
-        except tf.errors.OpError as error:  # a full disk, or a bucket that refuses
-            reason = error.message.rpartition(";")[2].strip()  # what is before it is the path
-            raise UserError(
-                f"cannot write {temporary}: {reason}: mend that, and the same command continues"
-            ) from None
-        flush(temporary)
-        size, sha256 = size_and_sha256(temporary)
-        temporary.replace(epath.Path(self.directory) / file)
+        with atomic_path(path, beside=self.work) as temporary:
+            try:
+                with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+                    for chunk in chunks:
+                        for record in chunk.records:
+                            writer.write(record)
+                        records += len(chunk.records)
+                        rejected += chunk.rejected
+                        sums.merge(chunk.sums)
+            except tf.errors.OpError as error:  # a full disk, or a bucket that refuses
+                reason = error.message.rpartition(";")[2].strip()  # what is before it is the path
+                raise UserError(
+                    f"cannot write {path}: {reason}: mend that, and the same command continues"
+                ) from None
+            size, sha256 = size_and_sha256(temporary)
         part = Part(schema.Shard(file, records, size, sha256), tuple(rejected), sums)
         self._write_part(part)
         return part
@@ -150,18 +160,21 @@ class ShardJob:
         if not (shard.exists() and path.exists()):
             return None
         with np.load(io.BytesIO(path.read_bytes())) as arrays:
-            summary = json.loads(str(arrays["summary"]))
-            part = Part(
-                schema.Shard(**summary["shard"]),
-                tuple(summary["rejected"]),
-                PixelSums.from_arrays(arrays),
-            )
+            try:
+                text = str(arrays["summary"])
+                summary: _Summary = typed_json.read(text, _Summary, SUMMARY_FORMAT)
+            except typed_json.FileError as error:
+                raise UserError(
+                    f"{path}: its summary {error} (deleting {self.work} begins the job anew)"
+                ) from None
+            part = Part(summary.shard, summary.rejected, PixelSums.from_arrays(arrays))
         return part if shard.stat().length == part.shard.bytes else None
 
     def save_task(self, task: ShardTask) -> str:
         """Writes a task where any machine can load it, and gives the file's name."""
         name = f"{self.file_name(task)}.task.json"
-        write_atomically(self.work / name, json.dumps(dataclasses.astuple(task)).encode())
+        with atomic(self.work / name, "w") as output:
+            output.write(json.dumps(dataclasses.astuple(task)))
         return name
 
     def load_task(self, name: str) -> ShardTask:
@@ -170,9 +183,10 @@ class ShardJob:
         return ShardTask(split, index, count, tuple(ImageRef(*ref) for ref in refs))
 
     def _write_part(self, part: Part) -> None:
-        summary = {"shard": dataclasses.asdict(part.shard), "rejected": part.rejected}
-        arrays = {"summary": np.array(json.dumps(summary)), **part.sums.to_arrays()}
-        write_atomically(self.work / f"{part.shard.file}.npz", npz(arrays))
+        text = typed_json.write(_Summary(part.shard, part.rejected), SUMMARY_FORMAT)
+        arrays = {"summary": np.array(text), **part.sums.to_arrays()}
+        with atomic(self.work / f"{part.shard.file}.npz") as output:
+            output.write(npz(arrays))
 
 
 def chunks_of(task: ShardTask) -> Iterator[tuple[ImageRef, ...]]:
@@ -193,13 +207,6 @@ def serialize(encoded: bytes, label: int, file_name: str, height: int, width: in
     return example.SerializeToString(deterministic=True)
 
 
-def flush(path: epath.Path) -> None:
-    """Makes sure that a written file is on the disk."""
-    with path.open("rb") as file:
-        if hasattr(file, "fileno"):
-            os.fsync(file.fileno())
-
-
 def size_and_sha256(path: epath.Path) -> tuple[int, str]:
     """A file's bytes and its SHA-256 in hex digits."""
     size, digest = 0, hashlib.sha256()
@@ -215,15 +222,3 @@ def npz(arrays: dict[str, np.ndarray]) -> bytes:
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
     return content.getvalue()
-
-
-def write_atomically(path: epath.Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all. An OSError names the file."""
-    temporary = path.parent / f"{path.name}.tmp"
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-        flush(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(temporary)) from None

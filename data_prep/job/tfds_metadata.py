@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
+from base.files import temporary_beside
 from data_prep import schema
 
 _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
@@ -65,8 +66,8 @@ def write(manifest: schema.Manifest, directory: epath.Path, work: epath.Path) ->
     )
     info.set_file_format("tfrecord")
     info.set_splits(tfds.core.splits.SplitDict(splits))
-    staging = work / "metadata"
-    staging.mkdir(exist_ok=True)
+    staging = temporary_beside(work / "metadata")
+    staging.mkdir()
     info.write_to_directory(staging)
     for path in sorted(staging.iterdir(), key=lambda path: path.name == schema.DATASET_INFO_FILE):
         path.replace(directory / path.name)

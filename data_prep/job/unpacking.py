@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from etils import epath
 
-from data_prep.job.shards import flush, write_atomically
+from base.files import atomic
 from data_prep.source import containers, parquet
 from data_prep.source.images import ImageRef
 
@@ -61,11 +61,11 @@ def _unpack_file(path: str, numbers: set[int], target: epath.Path) -> dict[str, 
     offsets: dict[str, list[int]] = {}
     position = 0
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as output:
+    with atomic(target) as output:
         for number, image in enumerate(parquet.images(path)):
             if number in numbers:
                 offsets[str(number)] = [position, len(image)]
                 position += output.write(image)
-    flush(target)
-    write_atomically(index, json.dumps(offsets).encode())
+    with atomic(index, "w") as file:
+        file.write(json.dumps(offsets))
     return offsets

@@ -15,7 +15,6 @@ import functools
 import gzip
 import io
 import pathlib
-import shutil
 import tarfile
 from collections.abc import Callable, Sequence
 
@@ -24,6 +23,7 @@ import simplejpeg
 from PIL import Image
 
 from base.commandline import UserError
+from base.files import atomic_folder
 from base.parallel import usable_cores
 from data_prep.source.images import Source
 from data_prep.source.layouts import DEVKIT, TRAIN_TAR, VALIDATION_TAR, open_source
@@ -49,16 +49,16 @@ def ensure(data_dir: str, say: Callable[[str], None]) -> pathlib.Path:
         raise UserError(f"--data_dir={data_dir} cannot hold the embedded sample: give a --source")
     if not directory.is_dir():
         say(f"generating the embedded sample in {directory}")
-        unfinished = directory.with_suffix(".unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
         try:
-            unfinished.mkdir(parents=True)
+            with atomic_folder(directory) as unfinished:
+                generate(unfinished)
         except OSError as error:
-            raise UserError(
-                f"cannot make {directory}: {error.strerror}: take another --data_dir"
-            ) from None
-        generate(unfinished)
-        unfinished.rename(directory)
+            if error.filename != str(directory):
+                raise
+            if not directory.is_dir():  # else another process was faster, and made the same
+                raise UserError(
+                    f"cannot make {directory}: {error.strerror}: take another --data_dir"
+                ) from None
     return directory
 
 

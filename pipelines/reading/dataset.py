@@ -198,8 +198,9 @@ def open_dataset(config: PipelineConfig) -> Dataset:
         dataset = dataclasses.replace(dataset, in_memory=True)
     elif config.cache != NO_CACHE:
         # Under a name of its own: two data sets may have shards of the same names.
-        identity = dataset.manifest.to_json() if dataset.manifest else str(directory)
-        place = os.path.join(config.cache, hashlib.sha256(identity.encode()).hexdigest()[:12])
+        path_hash = hashlib.sha256(str(directory).encode()).hexdigest()
+        identity = dataset.manifest.sha256 if dataset.manifest else path_hash
+        place = os.path.join(config.cache, identity[:12])
         copies = {split: copied_to(shards, place) for split, shards in dataset.shards.items()}
         dataset = dataclasses.replace(dataset, shards=copies)
     return dataset

@@ -1,7 +1,6 @@
 """Shard files: checked, copied, counted, and read."""
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ import tensorflow as tf
 from etils import epath
 
 from base.commandline import UserError
+from base.files import atomic_path
 from data_prep import schema
 from pipelines.reading import dataset_options
 
@@ -69,14 +69,11 @@ def copied_to(shards: Sequence[ShardFile], directory: str) -> tuple[ShardFile, .
     for shard in shards:
         target = cache / epath.Path(shard.path).name
         if not target.is_file() or target.stat().length != epath.Path(shard.path).stat().length:
-            partial = cache / f"{target.name}.partial-{os.getpid()}"
             try:
                 cache.mkdir(parents=True, exist_ok=True)
-                epath.Path(shard.path).copy(partial, overwrite=True)
-                partial.rename(target)
+                with atomic_path(target) as partial:
+                    epath.Path(shard.path).copy(partial, overwrite=True)
             except OSError as error:
-                with contextlib.suppress(OSError):
-                    partial.unlink()
                 raise UserError(f"--cache: cannot write {target} ({error.strerror})") from None
         copies.append(dataclasses.replace(shard, path=os.fspath(target)))
     return tuple(copies)

@@ -20,7 +20,7 @@ def test_a_picture_that_is_cut_off_leaves_the_one_before(tmp_path, monkeypatch):
     path.write_bytes(b"before")
 
     def full(self, file, format):
-        file.write_bytes(b"half")
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)

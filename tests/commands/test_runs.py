@@ -38,7 +38,7 @@ def without_tensorflow(tmp_path_factory, monkeypatch) -> None:
     folder = tmp_path_factory.mktemp("stubs")
     for name in ("tensorflow", "keras"):
         (folder / f"{name}.py").write_text(f"raise AssertionError('{name} is imported')\n")
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT)]))
 
 
 @pytest.mark.usefixtures("without_tensorflow")
@@ -129,7 +129,7 @@ def test_no_runs_yet(tmp_path):
 def workspace(tmp_path_factory) -> pathlib.Path:
     """A copy of the workspace, whose nets may be changed."""
     copy = tmp_path_factory.mktemp("workspace")
-    for room in ("data_prep", "pipelines", "nets", "trainers", "flags"):
+    for room in ("base", "data_prep", "pipelines", "nets", "trainers", "flags"):
         shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
@@ -192,7 +192,7 @@ def test_diff_shows_the_change_of_the_source_and_of_the_metrics(two_runs):
     assert lines[lines.index("data") + 1].strip() == "nothing differs"
     first = [read_metrics(two_runs / "runs/demo" / number)[-1] for number in "12"]
     final = next(line.split() for line in reversed(lines) if "%" in line)
-    assert [float(loss) for loss in final[-2:]] == [round(line["loss"], 4) for line in first]
+    assert [float(loss) for loss in final[-2:]] == [round(line.loss, 4) for line in first]
 
 
 @pytest.mark.end_to_end

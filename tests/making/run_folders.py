@@ -12,6 +12,7 @@ import nets
 from base.commandline import flag_lines
 from base.spec import parse_call
 from trainers.config import TrainConfig
+from trainers.run_folder.files import LoopState, state_text
 from trainers.run_folder.folder import NOTES, Run
 
 STEPS_PER_EPOCH = 10
@@ -96,10 +97,17 @@ def metrics_line(split: str, epoch: float, top1: float, **more: Any) -> dict[str
     }
 
 
+def loop_state(step: int) -> LoopState:
+    """What a checkpoint of this step says of the loop."""
+    return LoopState(
+        step=step, label_order="0123456789abcdef", validation_errors=[], window=[0.0] * 7
+    )
+
+
 def write_checkpoint(directory: pathlib.Path, step: int) -> pathlib.Path:
     """A checkpoint of one small array."""
     directory.mkdir(exist_ok=True)
     path = directory / f"step-{step:08d}.npz"
-    state = np.frombuffer(json.dumps({"step": step}).encode(), np.uint8)
+    state = np.frombuffer(state_text(loop_state(step)).encode(), np.uint8)
     np.savez(path, state=state, **{"model/w": np.full(1000, step, np.float32)})
     return path

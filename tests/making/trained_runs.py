@@ -16,6 +16,7 @@ from tests.making.datasets import write_dataset
 from trainers import config
 from trainers.run_config import TrainedConfig
 from trainers.run_folder import checkpoints, folder
+from trainers.run_folder.files import LoopState
 from trainers.serving.classifier import Classifier
 from trainers.training import models
 from trainers.training.step import COLUMNS
@@ -90,12 +91,9 @@ def random_run(
                 ).items()
             }
             variables |= averaged
-        state = {
-            "step": 0,
-            "label_order": dataset.label_order,
-            "validation_errors": [],
-            "window": [0.0] * COLUMNS,
-        }
+        state = LoopState(
+            step=0, label_order=dataset.label_order, validation_errors=[], window=[0.0] * COLUMNS
+        )
         path = checkpoints.save(run.checkpoints, variables, state, keep=1)
         checkpoints.mark_best(path)
     return run

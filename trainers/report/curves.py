@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from data_prep import schema
 from trainers.report.tables import published_top1
+from trainers.run_folder.files import Line
 from trainers.run_folder.records import RunRecord
 
 # A curve of training has at most so many points: each is the mean of its neighbours.
@@ -35,7 +34,7 @@ def curves_json(records: Sequence[RunRecord]) -> str:
     in training `rate`. A value that is not finite is null. Safe within a script element.
     """
     with_metrics = [record for record in records if record.metrics]
-    ranked = sorted(with_metrics, key=lambda r: r.best["top1"] if r.best else -1.0, reverse=True)
+    ranked = sorted(with_metrics, key=lambda r: r.best.top1 if r.best else -1.0, reverse=True)
     visible = {id(record) for record in ranked[:MAX_VISIBLE]}
     runs = [
         {
@@ -44,8 +43,8 @@ def curves_json(records: Sequence[RunRecord]) -> str:
             "color": color(place),
             "visible": id(record) in visible,
             "published": published_top1(record),
-            "validation": _columns(record.lines(schema.VALIDATION)),
-            "train": _columns(_thinned(record.lines(schema.TRAIN))),
+            "validation": _columns(record.validation),
+            "train": _columns(record.train),
         }
         for place, record in enumerate(records)
         if record.metrics
@@ -53,34 +52,43 @@ def curves_json(records: Sequence[RunRecord]) -> str:
     return json.dumps(runs, allow_nan=False).replace("<", "\\u003c")
 
 
-def _columns(lines: Iterable[Mapping[str, Any]]) -> dict[str, list[float | None]]:
-    names = {"epoch": "epoch", "top1": "top1", "loss": "loss", "rate": "learning_rate"}
-    lines = list(lines)
+# What a curve is drawn of: page.js's name, and a line's.
+_NAMES = {"epoch": "epoch", "top1": "top1", "loss": "loss", "rate": "learning_rate"}
+
+_Point = dict[str, float | None]
+
+
+def _columns(lines: Sequence[Line]) -> dict[str, list[float | None]]:
+    """The points' values by name; without a name that no line knows."""
+    points = [
+        {short: _finite(getattr(line, name, None)) for short, name in _NAMES.items()}
+        for line in lines
+    ]
+    points = _thinned(points)
+    columns = {short: [point[short] for point in points] for short in _NAMES}
     return {
-        short: [_finite(line.get(name)) for line in lines]
-        for short, name in names.items()
-        if any(name in line for line in lines)
+        short: column
+        for short, column in columns.items()
+        if short != "rate" or any(value is not None for value in column)
     }
 
 
-def _thinned(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The lines, or the means of as many neighbours as it takes."""
-    size = math.ceil(len(lines) / MAX_POINTS)
+def _thinned(points: list[_Point]) -> list[_Point]:
+    """The points, or the means of as many neighbours as it takes."""
+    size = math.ceil(len(points) / MAX_POINTS)
     if size <= 1:
-        return lines
-    return [_mean(lines[start : start + size]) for start in range(0, len(lines), size)]
+        return points
+    return [_mean(points[start : start + size]) for start in range(0, len(points), size)]
 
 
-def _mean(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    names = ("epoch", "top1", "loss", "learning_rate")
-    finite = {
-        name: [v for line in lines if (v := _finite(line.get(name))) is not None] for name in names
+def _mean(points: Sequence[_Point]) -> _Point:
+    known = {name: [v for p in points if (v := p[name]) is not None] for name in _NAMES}
+    return {
+        name: _finite(statistics.fmean(values)) if values else None
+        for name, values in known.items()
     }
-    return {name: statistics.fmean(values) for name, values in finite.items() if values}
 
 
-def _finite(value: Any) -> float | None:
+def _finite(value: float | None) -> float | None:
     """A number rounded to what a picture shows; None for what is none, or not finite."""
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(f"{value:.5g}")
+    return float(f"{value:.5g}") if value is not None and math.isfinite(value) else None

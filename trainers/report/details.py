@@ -13,6 +13,7 @@ from typing import Any
 
 from trainers.report import published
 from trainers.report.tables import percent
+from trainers.run_folder.files import Data, Environment
 from trainers.run_folder.folder import CONTACT_SHEET_FILE
 from trainers.run_folder.records import RunRecord
 
@@ -90,19 +91,19 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> 
 def _scores(record: RunRecord) -> str:
     rows = []
     if record.best is not None:
-        where = f"best epoch: {record.best['epoch']:g}"
-        rows.append((where, percent(record.best["top1"]), percent(record.best["top5"])))
+        where = f"best epoch: {record.best.epoch:g}"
+        rows.append((where, percent(record.best.top1), percent(record.best.top5)))
     for name, found in record.evaluations.items():
-        cells = [_with_interval(found, key) for key in ("top1", "top5")]
-        rows.append((escape(name.replace("_", " ")), cells[0], cells[1]))
+        top1 = _with_interval(found.top1, found.top1_interval)
+        top5 = _with_interval(found.top5, found.top5_interval)
+        rows.append((escape(name.replace("_", " ")), top1, top5))
     return _table(("", "top-1", "top-5"), rows, f"Scores of {record.name}")
 
 
-def _with_interval(found: Mapping[str, Any], key: str) -> str:
+def _with_interval(accuracy: float, interval: tuple[float, float] | None) -> str:
     """An accuracy, with its confidence interval where the evaluation states one."""
-    interval = found.get(f"{key}_interval")
-    text = percent(found[key])
-    if isinstance(interval, list) and all(isinstance(end, int | float) for end in interval):
+    text = percent(accuracy)
+    if interval is not None:
         low, high = (f"{100 * end:.1f}" for end in interval)
         text += f"<br><small>{low} to {high}</small>"
     return text
@@ -131,13 +132,14 @@ def _gate(record: RunRecord) -> str:
 
 def _classes(record: RunRecord) -> list[str]:
     """The best and the worst classes and the most confused ones, where an evaluation has them."""
-    words = dict(zip(record.data.get("wnids", ()), record.data.get("words", ()), strict=False))
+    data = record.data
+    words = dict(zip(data.wnids, data.words, strict=False)) if data else {}
 
     def name(wnid: str) -> str:
         return f"{words.get(wnid, '')} {wnid}".strip() if words.get(wnid) != wnid else wnid
 
     for evaluation, found in record.evaluations.items():
-        per_class, confused = found.get("per_class", {}), found.get("most_confused", [])
+        per_class, confused = found.per_class, found.most_confused
         if not per_class and not confused:
             continue
         shares = sorted(per_class.items(), key=lambda item: item[1])
@@ -174,38 +176,37 @@ def _notes(record: RunRecord) -> str:
     return "\n".join(lines[1:] if lines and lines[0].startswith("# ") else lines).strip()
 
 
-def _data(data: Mapping[str, Any]) -> dict[str, str]:
-    records = ", ".join(f"{count:,} {split}" for split, count in data.get("records", {}).items())
+def _data(data: Data | None) -> dict[str, str]:
+    if data is None:
+        return {}
     sizes = [
-        f"{split} {'x'.join(map(str, size))}" if isinstance(size, list) else ""
-        for split, size in data.get("image_size", {}).items()
+        f"{split} {'x'.join(map(str, size))}"
+        for split, size in data.image_size.items()
+        if isinstance(size, tuple)
     ]
     return {
-        "data set": " ".join(str(data[key]) for key in ("name", "config") if key in data),
-        "classes": f"{data['num_classes']:,}" if data else "",
-        "images": records,
-        "generated": "yes" if data.get("generated") else "",
-        "image size": ", ".join(filter(None, sizes)),
-        "label order": data.get("label_order", "")[:12],
-        "manifest": str(data.get("manifest_sha256", ""))[:12],
+        "data set": " ".join(filter(None, (data.name, data.config))),
+        "classes": f"{data.num_classes:,}",
+        "images": ", ".join(f"{count:,} {split}" for split, count in data.records.items()),
+        "generated": "yes" if data.generated else "",
+        "image size": ", ".join(sizes),
+        "label order": data.label_order[:12],
+        "manifest": (data.manifest_sha256 or "")[:12],
     }
 
 
-def _environment(environment: Mapping[str, Any]) -> dict[str, str]:
-    packages, gpus = environment.get("packages"), environment.get("gpus")
-    diff = environment.get("git_uncommitted")
+def _environment(environment: Environment | None) -> dict[str, str]:
+    if environment is None:
+        return {}
+    diff, packages = environment.git_uncommitted, environment.packages
     return {
-        "commit": str(environment.get("git_commit") or "")[:12],
-        "uncommitted": f"{len(diff.splitlines())} lines of diff"
-        if isinstance(diff, str) and diff
-        else "",
-        "machine": str(environment.get("machine") or ""),
-        "processor": str(environment.get("cpu") or ""),
-        "GPUs": ", ".join(map(str, gpus)) if isinstance(gpus, list) else "",
-        "Python": str(environment.get("python") or ""),
-        "packages": ", ".join(f"{name} {version}" for name, version in packages.items())
-        if isinstance(packages, dict)
-        else "",
+        "commit": (environment.git_commit or "")[:12],
+        "uncommitted": f"{len(diff.splitlines())} lines of diff" if diff else "",
+        "machine": environment.machine or "",
+        "processor": environment.cpu or "",
+        "GPUs": ", ".join(environment.gpus),
+        "Python": environment.python or "",
+        "packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
     }
 
 

@@ -10,9 +10,10 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from base import typed_json
 from base.commandline import UserError
-from data_prep import schema
 from trainers.report.tables import aligned, epochs_text, percent
+from trainers.run_folder.files import Data, Environment
 from trainers.run_folder.folder import FLAGS_FILE, NET_DIR
 from trainers.run_folder.records import RunRecord
 
@@ -27,8 +28,8 @@ def diff_text(a: RunRecord, b: RunRecord) -> str:
     sections = {
         "flags": _values(a.flags, b.flags),
         "net source": list(source_diff(a, b)),
-        "environment": _values(_flat(a.environment), _flat(b.environment)),
-        "data": _values(_flat(a.data), _flat(b.data)),
+        "environment": _values(_fields(a.environment), _fields(b.environment)),
+        "data": _values(_fields(a.data), _fields(b.data)),
         "metrics": list(_metrics(a, b)),
     }
     lines = [f"a: {_headline(a)}", f"b: {_headline(b)}"]
@@ -97,6 +98,11 @@ def _shown(values: Mapping[str, str], name: str) -> str:
     return _MISSING if name not in values else values[name] or "(empty)"
 
 
+def _fields(content: Environment | Data | None) -> dict[str, str]:
+    """What a file says, as text by dotted name; nothing of what is not known."""
+    return _flat(typed_json.plain(content)) if content is not None else {}
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested values as text by dotted name; long lists and diffs by their length and hash."""
     flat: dict[str, str] = {}
@@ -132,21 +138,26 @@ def _metrics(a: RunRecord, b: RunRecord) -> Iterator[str]:
         best = [percent(record.accuracy[place] if record.accuracy else None) for record in (a, b)]
         rows.append((label, best[0], best[1]))
     for name in sorted(a.evaluations.keys() | b.evaluations.keys()):
-        found = [percent(record.evaluations.get(name, {}).get("top1")) for record in (a, b)]
+        found = [percent(_top1(record, name)) for record in (a, b)]
         rows.append((f"{name} top-1", found[0], found[1]))
     yield from (f"    {line}" for line in aligned(rows, right={1, 2}))
-    by_epoch = [{line["epoch"]: line for line in r.lines(schema.VALIDATION)} for r in (a, b)]
+    by_epoch = [{line.epoch: line for line in record.validation} for record in (a, b)]
     epochs = sorted(by_epoch[0].keys() | by_epoch[1].keys())
     if not epochs:
         return
     table = [("validation: epoch", "top-1 a", "top-1 b", "loss a", "loss b")]
     for epoch in epochs:
         lines = [lines_of_run.get(epoch) for lines_of_run in by_epoch]
-        top1 = [percent(line["top1"] if line else None) for line in lines]
-        loss = [_number(line["loss"] if line else None, ".4f") for line in lines]
+        top1 = [percent(line.top1 if line else None) for line in lines]
+        loss = [_number(line.loss if line else None, ".4f") for line in lines]
         table.append((f"{epoch:g}", top1[0], top1[1], loss[0], loss[1]))
     yield ""
     yield from (f"    {line}" for line in aligned(table, right=range(5)))
+
+
+def _top1(record: RunRecord, evaluation: str) -> float | None:
+    found = record.evaluations.get(evaluation)
+    return found.top1 if found else None
 
 
 def _number(value: float | None, form: str) -> str:

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from html import escape
 
 from base.commandline import UserError
+from base.files import atomic
 from trainers.report import published
 from trainers.report.curves import color, curves_json
 from trainers.report.details import details_html, identifier
 from trainers.report.tables import epochs_text, percent, published_top1
-from trainers.run_folder.folder import write_atomically
 from trainers.run_folder.records import RunRecord
 
 _PARTS = pathlib.Path(__file__).parent
@@ -34,7 +34,8 @@ def write(path: pathlib.Path, records: Sequence[RunRecord]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, page(records))
+        with atomic(path, "w") as file:
+            file.write(page(records))
     except OSError as error:
         raise UserError(f"--output={path} cannot be written: {error.strerror}") from None
 

@@ -12,14 +12,14 @@ import functools
 import pathlib
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import nets
 from base.spec import parse_call
 from data_prep import schema
 from pipelines.config import SYNTHETIC
 from trainers import run_config
+from trainers.run_folder.files import Evaluation, Size
 from trainers.run_folder.records import RunRecord
 
 # What published errors are measured on.
@@ -160,25 +160,22 @@ def _gate(
 
 def _results(record: RunRecord) -> Iterator[_Result]:
     """Our results on the validation images: the best of the training's, then evaluate.py's."""
-    size = record.data.get("image_size", {}).get("eval")
-    side = _side(size)
+    side = _side(record.data.image_size.get("eval")) if record.data else None
     if record.best is not None:
         best = record.best
-        yield _Result("center crop", 100 * (1 - best["top1"]), 100 * (1 - best["top5"]), side)
+        yield _Result("center crop", 100 * (1 - best.top1), 100 * (1 - best.top5), side)
     for found in record.evaluations.values():
-        if found.get("split", schema.VALIDATION) != schema.VALIDATION:
+        if found.split != schema.VALIDATION:
             continue
-        top1, top5 = 100 * (1 - found["top1"]), 100 * (1 - found["top5"])
-        yield _Result(_protocol_of(found), top1, top5, _side(found.get("image_size")) or side)
+        top1, top5 = 100 * (1 - found.top1), 100 * (1 - found.top5)
+        yield _Result(_protocol_of(found), top1, top5, _side(found.image_size) or side)
 
 
-def _protocol_of(evaluation: Mapping[str, Any]) -> str:
+def _protocol_of(evaluation: Evaluation) -> str:
     """How an evaluation was done, in the registry's words."""
-    name = evaluation["protocol"]
-    words = _OUR_PROTOCOLS.get(name, name)
-    for key, noun in (("ensemble", "nets"), ("scales", "scales")):
-        members = evaluation.get(key)
-        if isinstance(members, list) and len(members) > 1:
+    words = _OUR_PROTOCOLS.get(evaluation.protocol, evaluation.protocol)
+    for members, noun in ((evaluation.ensemble, "nets"), (evaluation.scales, "scales")):
+        if members and len(members) > 1:
             words += f", {len(members)} {noun}"
     return words
 
@@ -191,14 +188,14 @@ def _differences_of_training(record: RunRecord, entry: nets.Net) -> Iterator[Dif
         yield Difference("weights", f"imported from {record.imported}", "trained")
     elif epochs is not None and abs(record.epochs - epochs) > _EPOCHS_TOLERANCE * epochs:
         yield Difference("epochs", f"{record.epochs:.4g}", f"{epochs:.4g} by flags/{recipe}")
-    classes = record.data.get("num_classes", CLASSES)
-    if classes != CLASSES:
-        yield Difference("data", f"{classes:,} classes", f"{CLASSES:,}")
-    records = record.data.get("records", {})
+    data = record.data
+    if data and data.num_classes != CLASSES:
+        yield Difference("data", f"{data.num_classes:,} classes", f"{CLASSES:,}")
+    records = data.records if data else {}
     for split, count in schema.ILSVRC2012_IMAGES.items():
         if records.get(split, count) != count:
             yield Difference("data", f"{records[split]:,} {split} images", f"{count:,}")
-    if record.data.get("generated") or record.flags.get("data") == SYNTHETIC:
+    if (data and data.generated) or record.flags.get("data") == SYNTHETIC:
         yield Difference("data", "generated images", "photographs")
     if record.flags.get("overfit_batches", "0") != "0":
         yield Difference("data", f"{record.flags['overfit_batches']} batches only", "all")
@@ -240,9 +237,6 @@ def _recipe_epochs(name: str) -> float | None:
     return epochs
 
 
-def _side(size: Any) -> int | None:
-    """The shorter side of (height, width), or of a square's one number."""
-    if isinstance(size, int):
-        return size
-    known = isinstance(size, list) and len(size) == 2 and all(isinstance(n, int) for n in size)
-    return min(size) if known else None
+def _side(size: Size | None) -> int | None:
+    """The shorter side of (height, width), or a square's one number."""
+    return min(size) if isinstance(size, tuple) else size

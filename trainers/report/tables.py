@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from base import typed_json
 from base.commandline import flag_lines
-from data_prep import schema
 from trainers.report import published
 from trainers.report.published import Gate
 from trainers.run_folder import checkpoints
+from trainers.run_folder.files import Data, Environment, Line
 from trainers.run_folder.records import RunRecord
 
 HEADER = (
@@ -116,22 +117,23 @@ def _state(record: RunRecord) -> list[str]:
     if record.images_per_second is not None:
         lines.append(f"{record.images_per_second:.1f} images/s (median)")
     lines += [
-        f"{split}: {_score(line)} at epoch {line['epoch']:g}"
-        for split in schema.SPLITS
-        for line in record.lines(split)[-1:]
+        f"{line.split}: {_score(line)} at epoch {line.epoch:g}"
+        for lines_of_split in (record.train, record.validation)
+        for line in lines_of_split[-1:]
     ]
     if record.best is not None:
-        lines.append(f"best validation: {_score(record.best)} at epoch {record.best['epoch']:g}")
+        lines.append(f"best validation: {_score(record.best)} at epoch {record.best.epoch:g}")
     lines += [
-        f"{name}: top-1 {percent(found['top1'])}, top-5 {percent(found['top5'])} "
-        f"over {found['images']:,} images"
+        f"{name}: top-1 {percent(found.top1)}, top-5 {percent(found.top5)} "
+        f"over {found.images:,} images"
         for name, found in record.evaluations.items()
     ]
     return lines
 
 
-def _score(line: dict[str, Any]) -> str:
-    return f"top-1 {percent(line['top1'])}, top-5 {percent(line['top5'])}, loss {line['loss']:.4f}"
+def _score(line: Line) -> str:
+    loss = "not finite" if line.loss is None else f"{line.loss:.4f}"
+    return f"top-1 {percent(line.top1)}, top-5 {percent(line.top5)}, loss {loss}"
 
 
 def _departing_flags(record: RunRecord) -> Iterator[str]:
@@ -158,8 +160,9 @@ def _gate_lines(record: RunRecord) -> Iterator[str]:
         yield "no figure of this net was published"
 
 
-def _summary(values: dict[str, Any], long: Collection[str]) -> list[str]:
+def _summary(content: Data | Environment | None, long: Collection[str]) -> list[str]:
     """A file's values, one line each; of long ones only how long they are."""
+    values = typed_json.plain(content) if content is not None else {}
     lines = []
     for name, value in sorted(values.items()):
         if name in long and value:

@@ -2,24 +2,26 @@
 
 A checkpoint holds every weight of the net under `model/<path>`, what else the step keeps under
 names such as `optimizer/<slot>/<path>` and `ema/<path>`, and the loop's state as JSON in `state`.
-It is written under a temporary name, flushed to the disk and renamed. Each array has a CRC in the
-file, so a damaged checkpoint is noticed, and the one before it is taken.
+It is written whole or not at all (`base/files.py`). Each array has a CRC in the file, so a damaged
+checkpoint is noticed, and the one before it is taken.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 import zipfile
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from base.commandline import UserError
+from base.files import atomic, temporary_beside
+from base.typed_json import NewerFormatError
+from trainers.run_folder.files import LoopState, read_state, state_text
 
 if TYPE_CHECKING:  # the commands that only look at checkpoints do not need it
     import keras
@@ -38,7 +40,7 @@ class Checkpoint:
 
     path: pathlib.Path
     arrays: Mapping[str, np.ndarray]
-    state: dict[str, Any]
+    state: LoopState
 
     def restore(self, variables: Mapping[str, tf.Variable], *, prefix: str) -> None:
         """Assigns the arrays whose names start with `prefix` to the variables of those names.
@@ -76,27 +78,20 @@ def model_variables(model: keras.Model, prefix: str = MODEL) -> dict[str, tf.Var
 def save(
     directory: pathlib.Path,
     variables: Mapping[str, tf.Variable],
-    state: Mapping[str, Any],
+    state: LoopState,
     *,
     keep: int,
 ) -> pathlib.Path:
-    """Writes the checkpoint of step `state['step']` and removes all but the `keep` newest.
+    """Writes the checkpoint of `state.step` and removes all but the `keep` newest.
 
     Returns its path. An OSError (a full disk) leaves the checkpoints as they were.
     """
     arrays = {name: variable.numpy() for name, variable in variables.items()}
-    arrays[STATE] = np.frombuffer(json.dumps(state, sort_keys=True).encode(), np.uint8)
+    arrays[STATE] = np.frombuffer(state_text(state).encode(), np.uint8)
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"step-{state['step']:08d}.npz"
-    temporary = path.with_suffix(".tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    path = directory / f"step-{state.step:08d}.npz"
+    with atomic(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
     for old in by_step(directory)[:-keep]:
         old.unlink()
     return path
@@ -104,22 +99,33 @@ def save(
 
 def mark_best(path: pathlib.Path) -> None:
     """Makes `path` the directory's best checkpoint too (a second name for the same file)."""
-    temporary = path.with_name(BEST + ".tmp")
-    temporary.unlink(missing_ok=True)
+    best = path.with_name(BEST)
+    temporary = temporary_beside(best)
     os.link(path, temporary)
-    temporary.rename(path.with_name(BEST))
+    temporary.rename(best)
+
+
+class DamagedError(UserError):
+    """A checkpoint that is not what was once written."""
 
 
 def load(path: pathlib.Path) -> Checkpoint:
-    """Reads one checkpoint whole. Raises UserError where it is missing or damaged."""
+    """Reads one checkpoint whole.
+
+    Raises:
+        UserError: it is missing, or of a newer workspace.
+        DamagedError: it is damaged.
+    """
     try:
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
-        state = json.loads(arrays.pop(STATE).tobytes())
+        state = read_state(arrays.pop(STATE).tobytes())
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}") from None
+    except NewerFormatError as error:
+        raise UserError(f"the checkpoint {path} {error}") from None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"the checkpoint {path} is damaged ({error})") from None
+        raise DamagedError(f"the checkpoint {path} is damaged ({error})") from None
     return Checkpoint(path, arrays, state)
 
 
@@ -127,13 +133,13 @@ def load_latest(directory: pathlib.Path) -> Checkpoint | None:
     """The newest readable checkpoint, or None where there is none at all.
 
     A damaged one is named on the screen and passed over for the one before; where all are
-    damaged, UserError.
+    damaged, UserError. One of a newer workspace is no reason to lose its steps: UserError too.
     """
     error = None
     for path in reversed(by_step(directory)):
         try:
             return load(path)
-        except UserError as damage:
+        except DamagedError as damage:
             error = damage
             print(f"warning: {damage}: falling back to the one before", flush=True)
     if error:
@@ -153,12 +159,13 @@ def fault(path: pathlib.Path, *, whole: bool = False) -> str | None:
             if damaged is not None:
                 return f"{path.name} is damaged ({damaged})"
             with file.open(f"{STATE}.npy") as array:
-                state = json.loads(np.lib.format.read_array(array).tobytes())
-        int(state["step"])
+                read_state(np.lib.format.read_array(array).tobytes())
     except FileNotFoundError:
         return f"{path.name} is missing"
     except KeyError:
         return f"{path.name} is not a checkpoint of a training"
+    except NewerFormatError as error:
+        return f"{path.name} {error}"
     except (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         return f"{path.name} is damaged ({error})"
     return None

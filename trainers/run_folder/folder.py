@@ -16,8 +16,9 @@
     ensemble_*.json   likewise, for this run and others together
     contact_sheet.png where somebody has drawn one into it with preview.py: the report shows it
 
-A folder whose lock is held belongs to a running run. Several processes may start runs at once:
-making the numbered folder is what reserves its number.
+`trainers/run_folder/files.py` has the type of each JSON file. A folder whose lock is held belongs
+to a running run. Several processes may start runs at once: making the numbered folder is what
+reserves its number.
 
 This module imports no TensorFlow, so that commands which only read run folders answer at once.
 """
@@ -28,8 +29,6 @@ import dataclasses
 import fcntl
 import hashlib
 import importlib.util
-import json
-import os
 import pathlib
 import shutil
 import sys
@@ -37,14 +36,17 @@ import time
 from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 import nets
+from base import typed_json
 from base.commandline import UserError, flag_lines
+from base.files import atomic
 from base.spec import parse_call
 from data_prep import schema
 from trainers.config import TrainConfig, read_flag_file
-from trainers.run_folder import provenance
+from trainers.run_folder import files, provenance
 
 if TYPE_CHECKING:
     from pipelines.input_pipeline import InputPipeline
@@ -141,9 +143,10 @@ class Run:
             return False  # never locked, or not ours to read
         return False
 
-    def write_json(self, name: str, value: Any) -> None:
+    def write_json(self, name: str, content: msgspec.Struct) -> None:
         """Writes one of the folder's JSON files, whole or not at all."""
-        write_atomically(self.directory / name, json.dumps(value, indent=1, sort_keys=True) + "\n")
+        with atomic(self.directory / name, "w") as file:
+            file.write(typed_json.write(content, files.FORMAT))
 
 
 def find_interrupted(config: TrainConfig) -> tuple[Run, IO[str]] | None:
@@ -217,30 +220,6 @@ def new_run(config: TrainConfig, pipeline: InputPipeline) -> tuple[Run, IO[str]]
     return run, lock
 
 
-def find_run(directory: str) -> Run:
-    """The run that `directory` is, or the newest run of the experiment that it is.
-
-    Raises UserError where it is neither.
-    """
-    path = pathlib.Path(directory)
-    if (path / FLAGS_FILE).exists():
-        return Run(path)
-    numbers = _numbers(path) if path.is_dir() else []
-    if numbers:
-        return find_run(str(path / str(numbers[-1])))
-    raise UserError(f"--run={directory} is not a run folder (no {FLAGS_FILE} in it)")
-
-
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Writes a text file under a temporary name, flushes it to the disk, and renames it."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-
-
 def _experiment_dir(config: TrainConfig) -> pathlib.Path:
     return pathlib.Path(config.runs_dir) / (config.experiment or parse_call(config.net).name)
 
@@ -277,16 +256,19 @@ def _describe(run: Run, config: TrainConfig, pipeline: InputPipeline, number: in
         shutil.copy(file, copy)
     experiment = run.directory.parent.name
     notes = NOTES.format(experiment=experiment, number=number, note=config.note)
-    write_atomically(run.directory / NOTES_FILE, notes)
+    with atomic(run.directory / NOTES_FILE, "w") as file:
+        file.write(notes)
     run.write_json(ENVIRONMENT_FILE, provenance.describe_environment())
     run.write_json(DATA_FILE, provenance.describe_data(pipeline))
     if (statistics := pipeline.dataset.statistics) is not None:
         arrays: dict[str, Any] = statistics.to_arrays()
-        np.savez_compressed(run.directory / schema.STATISTICS_FILE, **arrays)
+        with atomic(run.directory / schema.STATISTICS_FILE) as file:
+            np.savez_compressed(file, **arrays)
     lines = []
     for line, differs in flag_lines(config):
         if differs:
             lines.append("# not the default:")
         lines.append(line)
     header = f"# {experiment}, run {number}: every effective flag.\n"
-    write_atomically(run.directory / FLAGS_FILE, header + "\n".join(lines) + "\n")
+    with atomic(run.directory / FLAGS_FILE, "w") as file:
+        file.write(header + "\n".join(lines) + "\n")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import os
 import pathlib
 import platform
@@ -12,6 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from pipelines.config import Phase
+from trainers.run_folder.files import ChannelStatistics, Data, Environment
 
 if (
     TYPE_CHECKING
@@ -24,7 +23,7 @@ PACKAGES = ("tensorflow", "keras", "numpy")
 MAX_DIFF_CHARACTERS = 200_000
 
 
-def describe_environment() -> dict[str, Any]:
+def describe_environment() -> Environment:
     """Versions, devices and the code's commit; no user name, host name or path.
 
     `git_uncommitted` is `git diff HEAD`; where it is longer than MAX_DIFF_CHARACTERS it is cut
@@ -32,59 +31,57 @@ def describe_environment() -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    environment: dict[str, Any] = {
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "cpu": _cpu_model(),
-        "memory_gib": _memory_gib(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
-        "gpus": [
+    kept, cut = _git("diff", "HEAD"), None
+    if kept is not None and len(kept) > MAX_DIFF_CHARACTERS:
+        whole = len(kept)
+        kept = kept[: kept.rfind("\n", 0, MAX_DIFF_CHARACTERS) + 1]
+        cut = f"the first {len(kept)} of {whole} characters are kept"
+    untracked = (_git("ls-files", "--others", "--exclude-standard") or "").splitlines()
+    return Environment(
+        python=platform.python_version(),
+        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        cpu=_cpu_model(),
+        memory_gib=_memory_gib(),
+        packages={name: metadata.version(name) for name in PACKAGES},
+        gpus=tuple(
             tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
             for gpu in tf.config.list_physical_devices("GPU")
-        ],
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_untracked": (_git("ls-files", "--others", "--exclude-standard") or "").splitlines(),
-    }
-    diff = _git("diff", "HEAD")
-    environment["git_uncommitted"] = diff
-    if diff is not None and len(diff) > MAX_DIFF_CHARACTERS:
-        kept = diff[: diff.rfind("\n", 0, MAX_DIFF_CHARACTERS) + 1]
-        environment["git_uncommitted"] = kept
-        environment["git_uncommitted_cut"] = (
-            f"the first {len(kept)} of {len(diff)} characters are kept"
-        )
-    return environment
+        ),
+        git_commit=_git("rev-parse", "HEAD"),
+        git_untracked=tuple(untracked),
+        git_uncommitted=kept,
+        git_uncommitted_cut=cut,
+    )
 
 
-def describe_data(pipeline: InputPipeline) -> dict[str, Any]:
-    """What a run is trained on, in so far as the data set says, and what its net is given.
-
-    `image_size` is (height, width) in pixels of the images of training and of evaluation;
-    `statistics` are levels 0..255, RGB.
-    """
+def describe_data(pipeline: InputPipeline) -> Data:
+    """What a run is trained on, in so far as the data set says, and what its net is given."""
     dataset = pipeline.dataset
-    sizes = {str(phase): list(pipeline.chains(phase).image_size) for phase in Phase}
-    data: dict[str, Any] = {
-        "label_order": dataset.label_order,
-        "num_classes": dataset.num_classes,
-        "wnids": dataset.wnids,
-        "words": dataset.words,
-        "records": {split: dataset.num_records(split) for split in dataset.shards},
-        "image_size": sizes,
-    }
-    if dataset.statistics is not None:
-        data["statistics"] = {
-            "channel_mean": dataset.statistics.channel_mean.tolist(),
-            "channel_std": dataset.statistics.channel_std.tolist(),
+    sizes = {str(phase): pipeline.chains(phase).image_size for phase in Phase}
+    statistics, manifest = dataset.statistics, dataset.manifest
+    made: dict[str, Any] = {}
+    if statistics is not None:
+        made["statistics"] = ChannelStatistics(
+            channel_mean=tuple(statistics.channel_mean.tolist()),
+            channel_std=tuple(statistics.channel_std.tolist()),
+        )
+    if manifest is not None:
+        made |= {
+            "name": manifest.name,
+            "config": manifest.settings.config_name(),
+            "settings": manifest.settings,
+            "generated": manifest.generated,
+            "manifest_sha256": manifest.sha256,
         }
-    if dataset.manifest is not None:
-        text = dataset.manifest.to_json()
-        data["name"] = dataset.manifest.name
-        data["config"] = dataset.manifest.settings.config_name()
-        data["settings"] = dataclasses.asdict(dataset.manifest.settings)
-        data["generated"] = dataset.manifest.generated
-        data["manifest_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    return data
+    return Data(
+        label_order=dataset.label_order,
+        num_classes=dataset.num_classes,
+        wnids=tuple(dataset.wnids),
+        words=tuple(dataset.words),
+        records={split: dataset.num_records(split) for split in dataset.shards},
+        image_size=dict(sizes),
+        **made,
+    )
 
 
 def _git(*arguments: str) -> str | None:

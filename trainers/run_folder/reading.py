@@ -2,62 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
+from base import typed_json
 from base.commandline import UserError, flag_lines
 from base.spec import parse_call
 from data_prep import schema
 from trainers.config import TrainConfig, read_flag_file
-from trainers.run_folder import checkpoints
-from trainers.run_folder.folder import CHECKPOINTS_DIR, DATA_FILE, FLAGS_FILE, NET_DIR, Run
-from trainers.run_folder.metrics import METRICS_FILE
+from trainers.run_folder import checkpoints, files
+from trainers.run_folder.files import Evaluation, Line
+from trainers.run_folder.folder import CHECKPOINTS_DIR, FLAGS_FILE, NET_DIR, Run
+from trainers.run_folder.metrics import METRICS_FILE, parse_metrics
 
-# What the readers of these files rely on; see `_misshapen`.
-NUMBER = (int, float)
-NOTHING: Mapping[str, Any] = {}
-
-
-def _numbers_by_name(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(v, NUMBER) for v in value.values())
-
-
-def _names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-def _confusions(value: Any) -> bool:
-    def fits(row: Any) -> bool:
-        kinds: tuple[Any, ...] = (str, str, NUMBER)
-        return (
-            isinstance(row, list)
-            and len(row) == 3
-            and all(isinstance(cell, kind) for cell, kind in zip(row, kinds, strict=True))
-        )
-
-    return isinstance(value, list) and all(fits(row) for row in value)
-
-
-_METRICS = {"split": str} | dict.fromkeys(("step", "epoch", "loss", "top1", "top5"), NUMBER)
-_DATA = {
-    "num_classes": int,
-    "label_order": str,
-    "records": _numbers_by_name,
-    "wnids?": _names,
-    "words?": _names,
-    "image_size?": dict,
-}
-_EVALUATION = {
-    "protocol": str,
-    "top1": NUMBER,
-    "top5": NUMBER,
-    "images": NUMBER,
-    "per_class?": _numbers_by_name,
-    "most_confused?": _confusions,
-}
+Content = TypeVar("Content")
 
 
 class FolderReader:
@@ -79,21 +38,16 @@ class FolderReader:
             self.faults.append(f"{name} cannot be read ({error.strerror})")
         return None
 
-    def json_file(self, name: str, shape: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
-        """A JSON object whose values have the types of `shape`; else empty, with a fault."""
+    def json_file(self, name: str, kind: type[Content]) -> Content | None:
+        """A JSON file's content; None, with a fault, where it cannot be used."""
         text = self.text(name)
         if text is None:
-            return {}
+            return None
         try:
-            value = json.loads(text)
-        except ValueError as error:
-            self.faults.append(f"{name} is not JSON ({error})")
-            return {}
-        wrong = _misshapen(value, shape)
-        if wrong is not None:
-            self.faults.append(f"{name} {wrong}")
-            return {}
-        return value
+            return typed_json.read(text, kind, files.FORMAT)
+        except typed_json.FileError as error:
+            self.faults.append(f"{name} {error}")
+            return None
 
     def flags(self) -> tuple[dict[str, str], TrainConfig | None]:
         """The flags as a flag file has them, and as the trainer reads them."""
@@ -108,10 +62,6 @@ class FolderReader:
             return _flag_values(text.splitlines()), None
         return _flag_values(line for line, _ in flag_lines(config)), config
 
-    def data(self) -> dict[str, Any]:
-        """What data.json says; empty, with a fault, where it cannot be used."""
-        return self.json_file(DATA_FILE, _DATA)
-
     def name_foreign_files(self) -> None:
         """Says what a folder without flags holds instead."""
         self.faults.clear()
@@ -124,48 +74,41 @@ class FolderReader:
         held = f"holds {', '.join(names[:5])}{more}" if names else "is empty"
         self.faults.append(f"it has no {FLAGS_FILE} and {held}: no training was described in it")
 
-    def metrics(self, *, whole: bool) -> list[dict[str, Any]]:
+    def metrics(self, *, whole: bool) -> list[Line]:
         """The lines that can be read; a last one that is cut off is what a kill leaves.
 
         Where the log must be `whole`, that is a fault too, and so is a missing log.
         """
         if not whole and not (self._directory / METRICS_FILE).exists():
             return []
-        texts = (self.text(METRICS_FILE) or "").split("\n")
-        lines = _sound_lines(texts)
-        if lines is not None:
-            return lines
-        lines = []
-        for number, text in enumerate(texts, start=1):
-            if not text:
-                continue
-            line, wrong = _metrics_line(text)
-            if line is not None:
-                lines.append(line)
-            elif number < len(texts) or whole:
-                self.faults.append(f"{METRICS_FILE}, line {number} {wrong}")
+        lines, damages = parse_metrics(self.text(METRICS_FILE) or "")
+        self.faults += [
+            f"{METRICS_FILE}, line {damage.number} {damage.reason}"
+            for damage in damages
+            if whole or not damage.cut_off
+        ]
         return lines
 
-    def evaluations(self) -> dict[str, dict[str, Any]]:
+    def evaluations(self) -> dict[str, Evaluation]:
         """What evaluate.py has left, by protocol and split; those of ensembles say so."""
         found = {
-            path.stem.removeprefix("evaluation_"): self.json_file(path.name, _EVALUATION)
+            path.stem.removeprefix("evaluation_"): self.json_file(path.name, Evaluation)
             for pattern in ("evaluation_*.json", "ensemble_*.json")
             for path in sorted(self._directory.glob(pattern))
         }
-        return {name: value for name, value in found.items() if value}
+        return {name: value for name, value in found.items() if value is not None}
 
     def look_at_net(self) -> None:
         """Finds a missing copy of the net's source."""
         if not (self._directory / NET_DIR / "__init__.py").exists():
             self.faults.append(f"{NET_DIR}/__init__.py is missing: the copy of the net's source")
 
-    def look_at_checkpoints(self, metrics: Sequence[Mapping[str, Any]]) -> None:
+    def look_at_checkpoints(self, metrics: Sequence[Line]) -> None:
         """Finds checkpoints that must be there, by the run's metrics, and are not; damaged ones."""
         run = Run(self._directory)
         steps = checkpoints.by_step(run.checkpoints)
         # Each evaluation is followed by a checkpoint before anything else is logged.
-        saved = any(line["split"] == schema.VALIDATION for line in metrics[:-1])
+        saved = any(line.split == schema.VALIDATION for line in metrics[:-1])
         if not steps and (run.finished or saved):
             self.faults.append(f"{CHECKPOINTS_DIR}/ holds no checkpoint")
             return
@@ -181,55 +124,3 @@ def _flag_values(lines: Iterable[str]) -> dict[str, str]:
     """The values of the lines `--name=value`, by name."""
     pairs = (line[2:].partition("=") for line in lines if line.startswith("--"))
     return {name: value for name, _, value in pairs}
-
-
-def _sound_lines(texts: Sequence[str]) -> list[dict[str, Any]] | None:
-    """All lines of metrics.jsonl at once, or None where any is not as it should be.
-
-    A training of 90 epochs on ILSVRC leaves 18,000 lines; so they are read three times as fast.
-    """
-    texts = [text for text in texts if text]
-    try:
-        lines = json.loads(f"[{','.join(texts)}]")
-    except ValueError:
-        return None
-    sound = len(lines) == len(texts) and all(
-        type(line) is dict
-        and type(line.get("split")) is str
-        and type(line.get("step")) in NUMBER
-        and type(line.get("epoch")) in NUMBER
-        and type(line.get("loss")) in NUMBER
-        and type(line.get("top1")) in NUMBER
-        and type(line.get("top5")) in NUMBER
-        for line in lines
-    )
-    return lines if sound else None
-
-
-def _metrics_line(text: str) -> tuple[dict[str, Any] | None, str | None]:
-    """A line of metrics.jsonl, or what is wrong with it."""
-    try:
-        line = json.loads(text)
-    except ValueError:
-        return None, "is not whole"
-    wrong = _misshapen(line, _METRICS)
-    return (line, None) if wrong is None else (None, wrong)
-
-
-def _misshapen(value: Any, shape: Mapping[str, Any]) -> str | None:
-    """In which way a JSON value is not an object with values of these types, or None.
-
-    A key that ends in `?` may be missing. A type is what isinstance takes, or a function.
-    """
-    if not isinstance(value, dict):
-        return "is not a JSON object"
-    for key, kind in shape.items():
-        name = key.removesuffix("?")
-        if name not in value:
-            if name == key:
-                return f"has no {name}"
-            continue
-        fits = kind(value[name]) if inspect.isfunction(kind) else isinstance(value[name], kind)
-        if not fits:
-            return f"has a {name} that cannot be used"
-    return None

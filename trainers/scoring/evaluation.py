@@ -18,7 +18,8 @@ from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from trainers.config import TrainConfig
 from trainers.run_config import EvaluateConfig
-from trainers.run_folder import folder
+from trainers.run_folder import files
+from trainers.run_folder.finding import find_run
 from trainers.run_folder.folder import Run
 from trainers.scoring import protocols
 from trainers.scoring.probabilities import class_probabilities
@@ -44,7 +45,7 @@ class Evaluation:
     """
 
     score: Score
-    result: dict[str, Any]
+    result: files.Evaluation
     file: pathlib.Path
     table: list[str]
 
@@ -84,11 +85,12 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     else:
         tally.add(*_mean(scored, images, dataset.num_classes, len(passes)))
     bar.close()
-    result = _settings(config, members) | tally.result(dataset.wnids, real)
+    result = files.Evaluation(**_settings(config, members), **tally.result(dataset.wnids, real))
     prefix = "evaluation" if len(members) == 1 else "ensemble"
     name = f"{prefix}_{config.protocol}_{config.split}.json"
     members[0].run.write_json(name, result)
-    score = Score(images, *(result[field] for field in ("loss", "top1", "top5")))
+    assert result.loss is not None  # infinite, perhaps, but counted
+    score = Score(images, result.loss, result.top1, result.top5)
     return Evaluation(
         score, result, members[0].run.directory / name, _table(members, config, result)
     )
@@ -98,7 +100,7 @@ def open_members(config: EvaluateConfig) -> list[Member]:
     """Opens every run, all of them on one data set. Raises UserError as `evaluate`."""
     members: list[Member] = []
     for directory in config.run:
-        run = folder.find_run(directory)
+        run = find_run(directory)
         train_config = run.config()
         first = members[0].pipeline.config.data_dir if members else train_config.pipeline.data_dir
         flags = dataclasses.replace(
@@ -201,29 +203,31 @@ def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, An
         "split": config.split,
         "checkpoint": config.trained.checkpoint,
         "weights": config.trained.weights,
-        "image_size": list(first.plan.image_size),
+        "image_size": first.plan.image_size,
         "label_order": first.pipeline.dataset.label_order,
     }
     if config.protocol == "crops_144":
-        settings["short_sides"] = list(first.plan.scales)
+        settings["short_sides"] = tuple(first.plan.scales)
     else:
-        settings["scales"] = list(first.plan.scales)
+        settings["scales"] = tuple(first.plan.scales)
     if first.plan.enlarged:
-        settings["enlarged_scales"] = list(first.plan.enlarged)
+        settings["enlarged_scales"] = tuple(first.plan.enlarged)
     if first.pipeline.dataset.manifest is not None:
         settings["stored"] = first.pipeline.dataset.manifest.settings.config_name()
     if len(members) > 1:
-        settings["ensemble"] = [str(member.run.directory) for member in members]
+        settings["ensemble"] = tuple(str(member.run.directory) for member in members)
     return settings
 
 
-def _table(members: Sequence[Member], config: EvaluateConfig, result: dict[str, Any]) -> list[str]:
+def _table(
+    members: Sequence[Member], config: EvaluateConfig, result: files.Evaluation
+) -> list[str]:
     """Ours beside the published errors of the first run's net, in percent; both with protocols."""
     first = members[0]
     nets = f"{len(members)} nets, " if len(members) > 1 else ""
     scales = "".join(f" {scale}" for scale in first.plan.scales)
     rows: list[tuple[Any, ...]] = [
-        (f"ours: {nets}{config.protocol}{scales}", 1 - result["top1"], 1 - result["top5"])
+        (f"ours: {nets}{config.protocol}{scales}", 1 - result.top1, 1 - result.top5)
     ]
     entry = first.run.load_nets().entry(parse_call(first.config.net).name)
     if (
@@ -242,6 +246,6 @@ def _table(members: Sequence[Member], config: EvaluateConfig, result: dict[str, 
         cells = "".join(f"{'-' if error is None else f'{100 * error:.2f}':>9}" for error in errors)
         lines.append(f"{name:>60}{cells}")
     if first.plan.enlarged:
-        stored = result["stored"]
-        lines.append(f"scales {list(first.plan.enlarged)} enlarge the stored images ({stored})")
+        enlarged = list(first.plan.enlarged)
+        lines.append(f"scales {enlarged} enlarge the stored images ({result.stored})")
     return lines

@@ -7,12 +7,12 @@ stored image itself, which the image stage leaves as it is. The data set is not 
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from base import typed_json
 from base.commandline import UserError
 from data_prep import schema
 from data_prep.image import conversion
@@ -22,6 +22,7 @@ from pipelines.functions.decoders import JpegDecoder, RawDecoder
 from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.config import TrainConfig
 from trainers.run_config import TrainedConfig
+from trainers.run_folder.files import FORMAT, Data
 from trainers.run_folder.folder import DATA_FILE, Run
 from trainers.training import models
 
@@ -140,19 +141,24 @@ def recorded_dataset(run: Run, config: TrainConfig) -> tuple[Dataset, schema.Ima
     """
     path = run.directory / DATA_FILE
     try:
-        data = json.loads(path.read_text())
-        wnids, words = tuple(data["wnids"]), tuple(data["words"])
-        settings = schema.ImageSettings(**data["settings"])
+        data: Data | None = typed_json.read(path.read_bytes(), Data, FORMAT)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: it describes the run's data set") from None
-    except (KeyError, TypeError, ValueError):
+    except typed_json.NewerFormatError as error:
+        raise UserError(f"{path} {error}") from None
+    except typed_json.FileError:
+        data = None
+    if data is None or data.settings is None:
         dataset = open_dataset(config.pipeline)
         manifest = dataset.manifest
         return dataset, manifest.settings if manifest else schema.ImageSettings(geometry="none")
+    settings = data.settings
     statistics = None
     if (run.directory / schema.STATISTICS_FILE).exists():
         statistics = schema.Statistics.load(run.directory)
     raw = settings.encoding == "raw"
     decoder = RawDecoder() if raw else JpegDecoder(config.pipeline.decoding)
-    dataset = Dataset(None, wnids, words, {}, decoder, has_sizes=True, statistics=statistics)
+    dataset = Dataset(
+        None, data.wnids, data.words, {}, decoder, has_sizes=True, statistics=statistics
+    )
     return dataset, settings

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,10 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from base.commandline import UserError
+from base.files import atomic_folder
 from data_prep import schema
 from pipelines.reading.dataset import open_dataset
 from trainers.run_config import ONNX, SAVED_MODEL, TFLITE, ExportConfig
-from trainers.run_folder.folder import Run, find_run
+from trainers.run_folder.finding import find_run
+from trainers.run_folder.folder import Run
 from trainers.serving import served_net
 from trainers.serving.classifier import Classifier, Stored, UnreadableError
 from trainers.serving.predictions import find_files
@@ -50,25 +51,20 @@ def export(config: ExportConfig) -> tuple[pathlib.Path, float, int]:
     policy = keras.mixed_precision.global_policy()
     classifier = Classifier(run, config.trained)
     images = check_images(run, classifier, config.check_images)
-    unfinished = output.resolve().with_name(f"{output.resolve().name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # where an export was killed
     try:
-        unfinished.mkdir(parents=True)
+        with atomic_folder(output.resolve()) as unfinished:
+            about = served_net.metadata(classifier, run.directory.name)
+            difference = _WRITERS[config.format](classifier, unfinished, about, images)
+            (unfinished / served_net.METADATA_FILE).write_text(json.dumps(about, indent=1) + "\n")
+            if not difference < TOLERANCE:
+                raise UserError(
+                    f"the {config.format} gives other logits than the run, by up to "
+                    f"{difference:.2g} of the largest: nothing was kept of {output}"
+                )
     except OSError as error:
+        if error.filename != str(output.resolve()):
+            raise
         raise UserError(f"--output={output} cannot be made: {error.strerror}") from None
-    try:
-        about = served_net.metadata(classifier, run.directory.name)
-        difference = _WRITERS[config.format](classifier, unfinished, about, images)
-        (unfinished / served_net.METADATA_FILE).write_text(json.dumps(about, indent=1) + "\n")
-        if not difference < TOLERANCE:
-            raise UserError(
-                f"the {config.format} gives other logits than the run, by up to {difference:.2g} "
-                f"of the largest: nothing was kept of {output}"
-            )
-        unfinished.rename(output)  # which may be there, as an empty folder
-    except BaseException:
-        shutil.rmtree(unfinished)
-        raise
     finally:
         keras.mixed_precision.set_global_policy(policy)
     return output, difference, len(images)

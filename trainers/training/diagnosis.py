@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from base.files import atomic
 from pipelines.config import OWN_SHARDS, Phase
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.order import ALONE
@@ -89,7 +90,8 @@ class Inquiry:
         }
         file = self._run_dir / NON_FINITE_FILE.format(step + 1)
         if self._chief:
-            np.savez(file, names=np.asarray(names), **arrays)
+            with atomic(file) as output:
+                np.savez(output, names=np.asarray(names), **arrays)
         message = f"a value is not finite at step {step + 1}"
         if found is not None:
             message += f", first in {found.place}"

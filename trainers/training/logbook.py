@@ -6,10 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import tensorflow as tf
 from tqdm import tqdm
 
 from base.commandline import UserError
+from trainers.run_folder.files import Line, TrainLine, ValidationLine
 from trainers.run_folder.metrics import MetricsLog
 from trainers.training.step import GRADIENT_NORM, IMAGES, INPUT_WAIT, LOSS, STEPS, TOP1, TOP5
 from trainers.training.validation import Score
@@ -58,23 +60,22 @@ class Logbook:
         if not images:
             self.say(f"step {step}/{self._total_steps}  every step since the last line was skipped")
             return
-        values = {
-            "step": step,
-            "epoch": self._epoch(step),
-            "split": "train",
-            "loss": window[LOSS] / images,
-            "top1": window[TOP1] / images,
-            "top5": window[TOP5] / images,
-            "learning_rate": learning_rate,
-            "gradient_norm": window[GRADIENT_NORM] / window[STEPS],
-            "images_per_second": round(self._images / seconds, 2),
-            "input_wait": round(min(1.0, self._waited / seconds), 4),
-        }
-        self._write(values)
-        waited = min(1.0, self._waited / seconds)
+        rate, waited = round(self._images / seconds, 2), min(1.0, self._waited / seconds)
+        line = TrainLine(
+            step=step,
+            epoch=self._epoch(step),
+            loss=window[LOSS] / images,
+            top1=window[TOP1] / images,
+            top5=window[TOP5] / images,
+            learning_rate=learning_rate,
+            gradient_norm=window[GRADIENT_NORM] / window[STEPS],
+            images_per_second=rate,
+            input_wait=round(waited, 4),
+        )
+        self._write(line)
         self.say(
-            f"step {step}/{self._total_steps}  epoch {values['epoch']:.2f}  {_means(window)}  "
-            f"rate {learning_rate:.3g}  {values['images_per_second']:.1f} images/s"
+            f"step {step}/{self._total_steps}  epoch {line.epoch:.2f}  {_means(window)}  "
+            f"rate {learning_rate:.3g}  {rate:.1f} images/s"
             + (f"  waiting for data {100 * waited:.0f} % of the time" if waited > 0.1 else "")
             + _device_memory()
         )
@@ -82,8 +83,7 @@ class Logbook:
 
     def validation(self, step: int, score: Score) -> None:
         """Writes a line of validation metrics."""
-        values = {"step": step, "epoch": self._epoch(step), "split": "validation", **vars(score)}
-        self._write(values)
+        self._write(ValidationLine(step=step, epoch=self._epoch(step), **vars(score)))
         self.say(f"step {step}  validation: {score.line()} ({score.images} images)")
 
     def images(self, images: tf.Tensor) -> None:
@@ -119,13 +119,13 @@ class Logbook:
     def _epoch(self, step: int) -> float:
         return round(step / self._steps_per_epoch, 4)
 
-    def _write(self, values: dict[str, Any]) -> None:
-        self._log.write(**values)
+    def _write(self, line: Line) -> None:
+        self._log.write(line)
         if self._summaries:
-            with self._summaries.as_default(step=values["step"]):
-                for name, value in values.items():
+            with self._summaries.as_default(step=line.step):
+                for name, value in msgspec.structs.asdict(line).items():
                     if isinstance(value, float):
-                        tf.summary.scalar(f"{values['split']}/{name}", value)
+                        tf.summary.scalar(f"{line.split}/{name}", value)
 
 
 class SilentLogbook(Logbook):

@@ -5,7 +5,6 @@ due, saves, and looks whether it was asked to stop.
 """
 
 import contextlib
-import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from types import FrameType
 import numpy as np
 
 from base.commandline import UserError
+from trainers.run_folder.files import Means, Result
 from trainers.run_folder.folder import RESULT_FILE, Run
 from trainers.run_folder.metrics import draw_curves
 from trainers.training.agenda import Event
@@ -64,7 +64,7 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
         logbook.say(f"{run.directory}: validation {score.line()} over {score.images} images")
     if chief:
         draw_curves(run.directory, title=str(run.directory))
-        result = {"step": trainer.state.step, "validation": dataclasses.asdict(score)}
+        result = Result(step=trainer.state.step, validation=Means(**vars(score)))
         run.write_json(RESULT_FILE, result)
     return score
 

@@ -177,9 +177,9 @@ def load_trained(
 
 def refuse_other_labels(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> None:
     """Raises UserError where a checkpoint was trained with another label order than the data's."""
-    if checkpoint.state["label_order"] != dataset.label_order:
+    if checkpoint.state.label_order != dataset.label_order:
         raise UserError(
             f"{checkpoint.path} was trained with the label order "
-            f"{checkpoint.state['label_order'][:12]}, {dataset.directory or 'data.json'} has "
+            f"{checkpoint.state.label_order[:12]}, {dataset.directory or 'data.json'} has "
             f"{dataset.label_order[:12]}: name the data set that it was trained on"
         )

@@ -3,7 +3,6 @@
 `loop` decides when each of these is called. The compiled step itself is in `step`.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -15,6 +14,7 @@ from pipelines.config import Phase
 from pipelines.input_pipeline import InputPipeline
 from trainers.config import TrainConfig
 from trainers.run_folder import checkpoints
+from trainers.run_folder.files import LoopState
 from trainers.run_folder.folder import Run
 from trainers.training import models
 from trainers.training.agenda import Agenda
@@ -22,23 +22,6 @@ from trainers.training.replicas import Devices
 from trainers.training.schedules import SCHEDULES, Position, with_warmup
 from trainers.training.step import COLUMNS, TrainStep
 from trainers.training.validation import CenterCrop, Score
-
-
-@dataclasses.dataclass
-class LoopState:
-    """What a checkpoint keeps beside the variables; the data's position follows from the step.
-
-    Attributes:
-        step: steps taken.
-        label_order: the data set's label-order hash.
-        validation_errors: top-1 error of every evaluation so far, for schedules and the best.
-        window: the sum of the rows (`step`) of the steps since the last line of metrics.
-    """
-
-    step: int
-    label_order: str
-    validation_errors: list[float]
-    window: list[float]
 
 
 class Trainer:
@@ -81,7 +64,12 @@ class Trainer:
             self.step = TrainStep(config, self.net, on_device, devices.strategy)
         self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
         self._protocol = CenterCrop(self._evaluated, pipeline, devices)
-        self.state = LoopState(0, pipeline.dataset.label_order, [], [0.0] * COLUMNS)
+        self.state = LoopState(
+            step=0,
+            label_order=pipeline.dataset.label_order,
+            validation_errors=[],
+            window=[0.0] * COLUMNS,
+        )
 
     def batches(self, *, repeat_first: bool = False) -> Any:
         """A distributed iterator over the batches that the steps from here on take.
@@ -132,7 +120,7 @@ class Trainer:
         path = checkpoints.save(
             run.checkpoints,
             self._variables(),
-            dataclasses.asdict(self.state),
+            self.state,
             keep=self.config.keep_checkpoints,
         )
         errors = self.state.validation_errors
@@ -150,7 +138,7 @@ class Trainer:
             return
         models.refuse_other_labels(checkpoint, self.pipeline.dataset)
         checkpoint.restore(self._variables(), prefix="")
-        self.state = LoopState(**checkpoint.state)
+        self.state = checkpoint.state
 
     def _variables(self) -> dict[str, Any]:
         """Every variable that a checkpoint keeps, by name."""

@@ -3,8 +3,6 @@
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +15,8 @@ from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.run_config import ImportConfig
 from trainers.run_folder import checkpoints
+from trainers.run_folder.files import Imported, LoopState, Result
+from trainers.run_folder.finding import place_of
 from trainers.run_folder.folder import RESULT_FILE, Run, new_run
 from trainers.run_folder.metrics import METRICS_FILE
 from trainers.training import models
@@ -52,17 +52,17 @@ def import_weights(config: ImportConfig, file: str) -> tuple[Run, str]:
     except ValueError as error:
         raise UserError(f"--net={train_config.net}: {error}") from None
     origin = _origin(weights, entry)
-    place = pathlib.Path(config.run)
     pipeline = train_config.pipeline
     if origin.device_map and not config.keep_device_map:
         pipeline = dataclasses.replace(
             pipeline, eval_device_map=origin.device_map, train_device_map=origin.device_map
         )
+    runs_dir, experiment = place_of(config.run, train_config.runs_dir)
     train_config = dataclasses.replace(
         train_config,
         pipeline=pipeline,
-        runs_dir=str(place.parent),
-        experiment=place.name,
+        runs_dir=runs_dir,
+        experiment=experiment,
         note=train_config.note or f"weights of {weights.path.name}",
     )
     dataset = open_dataset(pipeline)
@@ -191,23 +191,17 @@ def _fold_biases(arrays: dict[str, np.ndarray], model: keras.Model) -> None:
 
 def _save(run: Run, model: keras.Model, dataset: Dataset, weights: WeightFile) -> None:
     """Writes the checkpoint and what makes the run a finished one, of no steps."""
-    state = {
-        "step": 0,
-        "label_order": dataset.label_order,
-        "validation_errors": [],
-        "window": [0.0] * COLUMNS,
-    }
+    state = LoopState(
+        step=0, label_order=dataset.label_order, validation_errors=[], window=[0.0] * COLUMNS
+    )
     path = checkpoints.save(run.checkpoints, checkpoints.model_variables(model), state, keep=1)
     checkpoints.mark_best(path)
     (run.directory / METRICS_FILE).touch()
     digest = hashlib.sha256(weights.path.read_bytes()).hexdigest()
-    imported: Mapping[str, Any] = {
-        "file": weights.path.name,
-        "sha256": digest,
-        "form": weights.form,
-        "arrays": len(weights.arrays),
-    }
-    run.write_json(RESULT_FILE, {"step": 0, "imported": imported})
+    imported = Imported(
+        file=weights.path.name, sha256=digest, form=weights.form, arrays=len(weights.arrays)
+    )
+    run.write_json(RESULT_FILE, Result(step=0, imported=imported))
 
 
 def _listed(names: list[str]) -> str:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from base.commandline import UserError
 from data_prep import schema
-from data_prep.job import build, engines, shards
+from data_prep.job import build, engines, request, shards
 from data_prep.source import layouts
 from tests.making import small_sources
 from tests.making.small_builds import Killed, built, config, files, records
@@ -286,9 +286,9 @@ def test_a_file_that_finds_no_room_is_named(source, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match=r"No space left on device: .*request\.json\.tmp"):
+    with pytest.raises(OSError, match=r"No space left on device: .*request\.json\'"):
         built(source, tmp_path)
-    assert not [*tmp_path.rglob(build.REQUEST_FILE)]
+    assert not [*tmp_path.rglob(request.REQUEST_FILE)]
 
 
 def test_a_directory_that_cannot_be_written_is_named(source, tmp_path, monkeypatch):
@@ -301,7 +301,7 @@ def test_a_directory_that_cannot_be_written_is_named(source, tmp_path, monkeypat
             raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     monkeypatch.setattr(tf.io, "TFRecordWriter", FullDisk)
-    with pytest.raises(UserError, match=r"cannot write .*\.tmp: No space left on device"):
+    with pytest.raises(UserError, match=r"cannot write .*-of-\d+: No space left on device"):
         built(source, tmp_path / "data")
 
 
@@ -309,7 +309,7 @@ def test_a_request_is_readable(source, tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "run_local", lambda *_: (_ for _ in ()).throw(Killed()))
     with pytest.raises(Killed):
         built(source, tmp_path)
-    (path,) = tmp_path.rglob(build.REQUEST_FILE)
-    request = json.loads(path.read_text())
-    assert request["settings"] == dataclasses.asdict(schema.ImageSettings(size=32))
-    assert request["shards"] == {"train": 3, "validation": 2}
+    (path,) = tmp_path.rglob(request.REQUEST_FILE)
+    written = json.loads(path.read_text())
+    assert written["settings"] == dataclasses.asdict(schema.ImageSettings(size=32))
+    assert written["shards"] == {"train": 3, "validation": 2}

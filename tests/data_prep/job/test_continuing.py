@@ -37,7 +37,8 @@ def test_it_continues_where_it_was_killed(moment, dataset, source, tmp_path, mon
     with monkeypatch.context() as patch:
         from etils import epath
 
-        patch.setattr(type(epath.Path(tmp_path)), "replace", replace, raising=False)
+        for kind in (type(epath.Path(tmp_path)), type(tmp_path)):
+            patch.setattr(kind, "replace", replace, raising=False)
         with pytest.raises(Killed):
             built(source, tmp_path)
     finished = list(tmp_path.rglob("dataset_info.json"))

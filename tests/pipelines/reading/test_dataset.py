@@ -146,7 +146,7 @@ def test_a_cache_directory_holds_copies_which_are_reused(directory, tmp_path):
     before = {path: tf.io.gfile.stat(path).mtime_nsec for path in paths}
     open_dataset(config(directory, cache=str(cache)))
     assert before == {path: tf.io.gfile.stat(path).mtime_nsec for path in paths}
-    assert not list(cache.rglob("*partial*"))
+    assert not list(cache.rglob("*.tmp"))
 
 
 def test_a_cache_directory_that_cannot_be_written(directory, tmp_path):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from base.commandline import UserError
 from trainers.run_folder import checkpoints
+from trainers.run_folder.files import LoopState
 
 
 def make_variables(units: int = 3) -> dict[str, tf.Variable]:
@@ -19,11 +20,15 @@ def make_variables(units: int = 3) -> dict[str, tf.Variable]:
     return checkpoints.model_variables(model) | {"optimizer/step": tf.Variable(0, dtype=tf.int64)}
 
 
+def state(step: int) -> LoopState:
+    return LoopState(step=step, label_order="abc", validation_errors=[0.5], window=[1.0, 2.0])
+
+
 def save(directory: pathlib.Path, step: int, keep: int = 2) -> pathlib.Path:
     variables = make_variables()
     for variable in variables.values():
         variable.assign(tf.fill(variable.shape, tf.cast(step, variable.dtype)))
-    return checkpoints.save(directory, variables, {"step": step}, keep=keep)
+    return checkpoints.save(directory, variables, state(step), keep=keep)
 
 
 def test_everything_comes_back(tmp_path):
@@ -31,7 +36,7 @@ def test_everything_comes_back(tmp_path):
     variables = make_variables()
     checkpoint = checkpoints.load_latest(tmp_path)
     checkpoint.restore(variables, prefix="")
-    assert checkpoint.state == {"step": 7}
+    assert checkpoint.state == state(7)
     assert len(variables) == 7
     for name, variable in variables.items():
         assert np.all(variable.numpy() == 7), name
@@ -44,7 +49,7 @@ def test_only_the_newest_are_kept_and_the_best_outlives_them(tmp_path):
             checkpoints.mark_best(path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["best.npz", "step-00000003.npz", "step-00000004.npz"]
-    assert checkpoints.load(tmp_path / "best.npz").state == {"step": 2}
+    assert checkpoints.load(tmp_path / "best.npz").state == state(2)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "flipped"])
@@ -55,7 +60,7 @@ def test_a_damaged_checkpoint_falls_back_loudly(tmp_path, capsys, damage):
     if damage == "flipped":
         content[content.index(b"\x93NUMPY") + 130] ^= 1
     newest.write_bytes({"truncated": content[:-100], "empty": b"", "flipped": content}[damage])
-    assert checkpoints.load_latest(tmp_path).state == {"step": 1}
+    assert checkpoints.load_latest(tmp_path).state == state(1)
     assert str(newest) in capsys.readouterr().out
 
 

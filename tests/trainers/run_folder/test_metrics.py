@@ -5,27 +5,28 @@ import json
 import pytest
 
 from base.commandline import UserError
+from trainers.run_folder.files import TrainLine
 from trainers.run_folder.metrics import MetricsLog, draw_curves, read_metrics
 
 
 def write(directory, steps, resumed_step=0):
     log = MetricsLog(directory, resumed_step)
     for step in steps:
-        log.write(step=step, epoch=step / 10, split="train", loss=1 / step, top1=0.5)
+        log.write(TrainLine(step=step, epoch=step / 10, loss=1 / step, top1=0.5, top5=0.7))
     log.close()
 
 
 def test_lines_after_the_resumed_step_are_written_anew(tmp_path):
     write(tmp_path, [1, 2, 3, 4])
     write(tmp_path, [3, 5], resumed_step=2)
-    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2, 3, 5]
+    assert [line.step for line in read_metrics(tmp_path)] == [1, 2, 3, 5]
 
 
 def test_a_cut_off_last_line_is_left_out(tmp_path):
     write(tmp_path, [1, 2])
     path = tmp_path / "metrics.jsonl"
     path.write_text(path.read_text() + '{"step": 3, "lo')
-    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2]
+    assert [line.step for line in read_metrics(tmp_path)] == [1, 2]
     write(tmp_path, [3], resumed_step=2)
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3]
 

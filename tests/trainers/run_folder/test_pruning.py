@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.making.run_folders import make_run, write_checkpoint
+from tests.making.run_folders import loop_state, make_run, write_checkpoint
 from trainers.run_folder import checkpoints
 from trainers.run_folder.pruning import prune
 from trainers.run_folder.records import read_record
@@ -30,7 +30,7 @@ def test_the_last_and_the_best_are_kept_and_what_is_freed_is_true(tmp_path, fini
     assert done == would
     assert names(run) == ["best.npz", "mine.txt", "step-00000040.npz"]
     assert done.freed == used - size_on_disk(run) > 0, "the best one's second name freed nothing"
-    assert checkpoints.load(run.checkpoints / "best.npz").state == {"step": 20}
+    assert checkpoints.load(run.checkpoints / "best.npz").state == loop_state(20)
     assert prune(read_record(run.directory), dry_run=False).removed == ()
 
 

@@ -15,7 +15,7 @@ def test_a_finished_run_says_what_came_of_it(tmp_path):
     assert (record.state, record.faults) == ("finished", ())
     assert (record.name, record.experiment, record.net) == ("demo/1", "demo", "resnet10(width=4)")
     assert record.epochs == 3
-    assert record.best["top1"] == 0.6
+    assert record.best.top1 == 0.6
     assert record.images_per_second == 175, "the median of 50, 100, ... 300"
     assert record.flags["learning_rate"] == "0.01", "the effective value, also where the default"
     assert record.notes.startswith("# demo, run 1")
@@ -34,7 +34,7 @@ def test_a_run_of_imported_weights_has_the_accuracy_of_its_evaluation(tmp_path):
 
 def test_the_best_line_is_the_one_that_best_npz_is_of(tmp_path):
     record = read_record(make_run(tmp_path, top1s=(0.6, 0.6, 0.5)).directory)
-    assert record.best["epoch"] == 2, "of equal ones the later is marked as best"
+    assert record.best.epoch == 2, "of equal ones the later is marked as best"
 
 
 @pytest.mark.parametrize("cut", [b'{"step": 31, "sp', b'{"step": 31}'])

@@ -131,9 +131,9 @@ def test_crops_144_are_averaged(run, stored):
 def test_replicas_and_batch_sizes_change_nothing(run, protocol):
     one = evaluate(run, protocol=protocol).result
     two = evaluate(run, protocol=protocol, replicas="cpu:2", eval_batch_size=5).result
-    assert (one["images"], one["top1"], one["top5"]) == (IMAGES, two["top1"], two["top5"])
-    assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
-    assert one["per_class"] == two["per_class"]
+    assert (one.images, one.top1, one.top5) == (IMAGES, two.top1, two.top5)
+    assert one.loss == pytest.approx(two.loss, rel=1e-5)
+    assert one.per_class == two.per_class
 
 
 def test_the_result_is_written_with_what_it_depends_on(run, data_dir):
@@ -165,9 +165,9 @@ def test_an_ensemble_averages_probabilities(run, data_dir, tmp_path, capsys):
     result = evaluate(run, names).result
     mean = (probabilities(run, "center_crop") + probabilities(other, "center_crop")) / 2
     labels = np.arange(IMAGES) % CLASSES
-    assert result["loss"] == pytest.approx(-np.log(mean[range(IMAGES), labels]).mean(), rel=1e-6)
-    assert result["top1"] == pytest.approx((mean.argmax(axis=1) == labels).mean())
-    assert result["ensemble"] == list(names)
+    assert result.loss == pytest.approx(-np.log(mean[range(IMAGES), labels]).mean(), rel=1e-6)
+    assert result.top1 == pytest.approx((mean.argmax(axis=1) == labels).mean())
+    assert result.ensemble == names
     assert (run.directory / "ensemble_center_crop_validation.json").exists()
 
 

@@ -1,6 +1,7 @@
 """Exported nets: the same logits by each format's own runtime, and what their users must know."""
 
 import json
+import os
 import shutil
 import zipfile
 
@@ -130,9 +131,10 @@ def test_an_export_with_other_logits_is_refused_and_removed(small_run, tmp_path,
 def test_an_export_is_there_whole_or_not_at_all(small_run, tmp_path, monkeypatch):
     output = tmp_path / "out"
     output.mkdir()
-    left_by_a_kill = tmp_path / "out.unfinished"
+    left_by_a_kill = tmp_path / "out.0123456789abcdef.tmp"
     left_by_a_kill.mkdir()
     (left_by_a_kill / "half").touch()
+    os.utime(left_by_a_kill, (0, 0))
     write = exporting._WRITERS["tflite"]
 
     def watched(*arguments):

@@ -140,7 +140,7 @@ def test_a_step_that_is_skipped_is_reported_and_harms_nothing(
     )
     run, score = session.train(settings)
     assert np.isfinite(score.loss), "the statistics of batch normalisation are not poisoned"
-    steps = [line["step"] for line in read_metrics(run.directory) if line["split"] == "train"]
+    steps = [line.step for line in read_metrics(run.directory) if line.split == "train"]
     assert steps == [1, 2, 4], "the third step has no line"
     said = capsys.readouterr().out
     pipeline = InputPipeline(open_dataset(settings.pipeline), settings.pipeline)

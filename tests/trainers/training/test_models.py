@@ -55,7 +55,7 @@ def test_training_grows_its_images_and_resumes_among_them(generated_data, tmp_pa
     ]
     whole, _ = session.train(config.parse([*flags, f"--runs_dir={tmp_path / 'whole'}"]))
     lines = read_metrics(whole.directory)
-    assert [line["step"] for line in lines if line["split"] == "train"] == list(range(2, 21, 2))
+    assert [line.step for line in lines if line.split == "train"] == list(range(2, 21, 2))
     # Taken up again after the first epoch: its checkpoint is the last one that is left.
     for path in whole.checkpoints.iterdir():
         if path.name != "step-00000010.npz":
@@ -63,6 +63,6 @@ def test_training_grows_its_images_and_resumes_among_them(generated_data, tmp_pa
     (whole.directory / "result.json").unlink()
     again, _ = session.train(config.parse([*flags, f"--runs_dir={tmp_path / 'whole'}"]))
     assert again == whole
-    losses = [(line["step"], line["split"], line["loss"]) for line in lines]
-    found = [(line["step"], line["split"], line["loss"]) for line in read_metrics(again.directory)]
+    losses = [(line.step, line.split, line.loss) for line in lines]
+    found = [(line.step, line.split, line.loss) for line in read_metrics(again.directory)]
     assert found == losses

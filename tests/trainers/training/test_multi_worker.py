@@ -87,7 +87,7 @@ def wait_for_lines(file: pathlib.Path, count: int) -> None:
 
 
 def values(run_dir: pathlib.Path) -> list[tuple]:
-    return [(line["step"], line["split"], line["loss"]) for line in read_metrics(run_dir)]
+    return [(line.step, line.split, line.loss) for line in read_metrics(run_dir)]
 
 
 def test_two_processes_have_the_losses_of_two_replicas_also_when_stopped(generated_data, tmp_path):

@@ -15,6 +15,7 @@ from tests.trainers.weights.test_files import write_pth
 from trainers import config
 from trainers.run_config import ImportConfig
 from trainers.run_folder import folder
+from trainers.run_folder.finding import find_run
 from trainers.weights import importing
 from trainers.weights.files import WeightFile, read
 from trainers.weights.names import ORIGINS
@@ -190,7 +191,7 @@ def test_an_imported_run_is_a_finished_one(tmp_path):
     run, _ = importing.import_weights(made, str(tmp_path / "net.pth"))
     assert run.directory == tmp_path / "runs" / "mine" / "1"
     assert run.finished
-    assert folder.find_run(str(tmp_path / "runs" / "mine")) == run
+    assert find_run(str(tmp_path / "runs" / "mine")) == run
     assert run.config().pipeline.eval_device_map.startswith("mean_std((123.675, 116.28, 103.53)")
     result = json.loads((run.directory / "result.json").read_text())
     assert result["imported"]["file"] == "net.pth" and result["imported"]["arrays"] == 52
