@@ -9,6 +9,7 @@ bound is what bare libjpeg-turbo decodes with as many threads, whole images and 
 
 import dataclasses
 
+from base import plugins
 from base.commandline import UserError, config_from_flags, flag, run
 from pipelines.config import SYNTHETIC, PipelineConfig
 
@@ -40,6 +41,7 @@ def main() -> None:
     from pipelines import measurement
     from pipelines.reading.dataset import open_dataset
 
+    plugins.load(config.pipeline.plugins)
     dataset = open_dataset(config.pipeline)
     if config.epochs:
         measurement.print_memory(dataset, config.pipeline, config.epochs)

@@ -45,8 +45,10 @@ def main() -> None:
     """Prints the measurements."""
     config = config_from_flags(BenchmarkConfig)
     # TensorFlow takes seconds to import; --help does not need it.
+    from trainers.run_folder import plugins
     from trainers.training.measurement import MeasuredTrainer
 
+    plugins.load(config.training.pipeline.plugins)
     trainer = MeasuredTrainer(config.training)
     pipeline = config.training.pipeline
     print(

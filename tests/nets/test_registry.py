@@ -127,13 +127,13 @@ def test_source_files_are_what_a_net_needs(name, families):
     modules = {file.stem for file in nets.source_files(name)}
     shared = {
         "__init__",
-        "registry",
-        "model",
-        "builder",
-        "layers",
-        "linear_layers",
-        "padding",
-        "convolutional",
+        "_registry",
+        "_model",
+        "_builder",
+        "_layers",
+        "_linear_layers",
+        "_padding",
+        "_convolutional",
     }
     assert modules == shared | families
     assert all(file.is_file() for file in nets.source_files(name))
@@ -156,7 +156,7 @@ def test_a_copy_under_another_name_is_the_same_net(name, tmp_path):
 
 
 FAMILY = """
-from .registry import Net
+from ._registry import Net
 
 
 def linear(nn, x, num_classes, *, width=4):

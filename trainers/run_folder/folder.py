@@ -3,6 +3,7 @@
     flags.cfg         every effective flag; `train.py --flagfile=` on it runs it again
     net/              a copy of the source files that define the net; every later command builds
                       the net from this copy, so that a run outlives changes in nets/
+    plugins/          copies of --plugins, likewise
     notes.md          purpose, expectation, outcome: for people
     environment.json  versions, devices, git commit and what was not committed
     data.json         the data set: name, config, label order and its hash, manifest hash, records,
@@ -43,18 +44,16 @@ import nets
 from base.commandline import UserError, flag_lines
 from base.spec import parse_call
 from data_prep import schema
-from trainers.config import TrainConfig, read_flag_file
-from trainers.run_folder import provenance
+from trainers.config import FLAGS_FILE, NET_DIR, TrainConfig, read_flag_file
+from trainers.run_folder import plugins, provenance
 
 if TYPE_CHECKING:
     from pipelines.reading.dataset import Dataset
 
-FLAGS_FILE = "flags.cfg"
 RESULT_FILE = "result.json"
 NOTES_FILE = "notes.md"
 ENVIRONMENT_FILE = "environment.json"
 DATA_FILE = "data.json"
-NET_DIR = "net"
 CHECKPOINTS_DIR = "checkpoints"
 CONTACT_SHEET_FILE = "contact_sheet.png"
 LOCK_FILE = ".lock"
@@ -94,12 +93,21 @@ class Run:
         """Whether the run came to its end."""
         return (self.directory / RESULT_FILE).exists()
 
-    def config(self) -> TrainConfig:
-        """The run's flags. Raises UserError where they cannot be read."""
+    def flags(self) -> TrainConfig:
+        """The run's flags, and nothing else. Raises UserError where they cannot be read."""
         return read_flag_file(self.directory / FLAGS_FILE)
 
+    def config(self) -> TrainConfig:
+        """The run's flags, with its plugins loaded, so that what the flags name exists.
+
+        Raises UserError where they cannot be read or loaded.
+        """
+        config = self.flags()
+        plugins.load(config.pipeline.plugins)
+        return config
+
     def load_nets(self) -> ModuleType:
-        """The run's own copy of the package `nets`, under a name of its own.
+        """The run's own copy of the package `nets`, under a name of its own, with its plugins.
 
         Raises UserError where the copy is missing.
         """
@@ -115,6 +123,7 @@ class Run:
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module
             spec.loader.exec_module(module)
+        plugins.load(self.flags().pipeline.plugins, sys.modules[name])
         return sys.modules[name]
 
     def lock(self) -> IO[str] | None:
@@ -146,46 +155,6 @@ class Run:
         write_atomically(self.directory / name, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
-def find_interrupted(config: TrainConfig) -> tuple[Run, IO[str]] | None:
-    """The experiment's newest run, if it was interrupted and had the same flags.
-
-    Returns the run and its lock, to be held while it is trained; None if there is no such run.
-    """
-    numbers = _numbers(_experiment_dir(config))
-    if not numbers:
-        return None
-    run = Run(_experiment_dir(config) / str(numbers[-1]))
-    lock = run.lock()
-    if lock is None:
-        return None  # it is being trained
-    if not run.finished and _flags_are(run, config):
-        return run, lock
-    lock.close()
-    return None
-
-
-def claim(run: Run) -> tuple[Run, IO[str]]:
-    """This very run and its lock, to be held while its training is continued.
-
-    Raises UserError where it is being trained, or is finished.
-    """
-    lock = run.lock()
-    if lock is None:
-        raise UserError(f"{run.directory} is running: another process trains it")
-    if run.finished:
-        lock.close()
-        raise UserError(
-            f"{run.directory} is finished: train.py --flagfile={run.directory / FLAGS_FILE} trains "
-            "it again, in a run of its own"
-        )
-    return run, lock
-
-
-def numbered_run(config: TrainConfig, number: int) -> Run:
-    """The run of the experiment with this number."""
-    return Run(_experiment_dir(config) / str(number))
-
-
 def new_run(config: TrainConfig, dataset: Dataset) -> tuple[Run, IO[str]]:
     """Makes a run folder with the next number, and describes in it what is known already.
 
@@ -195,9 +164,8 @@ def new_run(config: TrainConfig, dataset: Dataset) -> tuple[Run, IO[str]]:
         UserError: a flag's value cannot be kept in flags.cfg, or no folder can be made.
     """
     _refuse_unwritable(config)
-    parent = _experiment_dir(config)
-    numbers = _numbers(parent)
-    number = numbers[-1] + 1 if numbers else 1
+    parent = experiment_dir(config)
+    number = max(numbers(parent), default=0) + 1
     try:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -225,9 +193,8 @@ def find_run(directory: str) -> Run:
     path = pathlib.Path(directory)
     if (path / FLAGS_FILE).exists():
         return Run(path)
-    numbers = _numbers(path) if path.is_dir() else []
-    if numbers:
-        return find_run(str(path / str(numbers[-1])))
+    if run := newest(path):
+        return find_run(str(run.directory))
     raise UserError(f"--run={directory} is not a run folder (no {FLAGS_FILE} in it)")
 
 
@@ -241,16 +208,15 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
     temporary.rename(path)
 
 
-def _experiment_dir(config: TrainConfig) -> pathlib.Path:
+def experiment_dir(config: TrainConfig) -> pathlib.Path:
+    """Where the runs of a configuration's experiment are."""
     return pathlib.Path(config.runs_dir) / (config.experiment or parse_call(config.net).name)
 
 
-def _flags_are(run: Run, config: TrainConfig) -> bool:
-    """Whether the run's flags are these; a folder whose flags cannot be read has others."""
-    try:
-        return run.config() == config
-    except UserError:
-        return False
+def newest(experiment: pathlib.Path) -> Run | None:
+    """The run with the highest number in an experiment's folder; None where there is none."""
+    found = numbers(experiment)
+    return Run(experiment / str(found[-1])) if found else None
 
 
 def _refuse_unwritable(config: TrainConfig) -> None:
@@ -263,7 +229,8 @@ def _refuse_unwritable(config: TrainConfig) -> None:
             )
 
 
-def _numbers(parent: pathlib.Path) -> list[int]:
+def numbers(parent: pathlib.Path) -> list[int]:
+    """The numbers of the runs in an experiment's folder, sorted."""
     if not parent.is_dir():
         return []
     return sorted(int(path.name) for path in parent.iterdir() if path.name.isdecimal())
@@ -275,6 +242,7 @@ def _describe(run: Run, config: TrainConfig, dataset: Dataset, number: int) -> N
     copy.mkdir()
     for file in nets.source_files(parse_call(config.net).name):
         shutil.copy(file, copy)
+    plugins.copy(config.pipeline.plugins, run.directory)
     experiment = run.directory.parent.name
     notes = NOTES.format(experiment=experiment, number=number, note=config.note)
     write_atomically(run.directory / NOTES_FILE, notes)

@@ -10,7 +10,8 @@ import nets
 from base.commandline import UserError
 from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.config import TrainConfig
-from trainers.run_folder.folder import Run, claim, find_interrupted, new_run, numbered_run
+from trainers.run_folder.continuing import claim, find_interrupted, load_plugins, numbered_run
+from trainers.run_folder.folder import Run, new_run
 from trainers.training.optimizers import OPTIMIZERS
 from trainers.training.replicas import Workers, make_strategy, refuse_broken_links
 from trainers.training.schedules import SCHEDULES
@@ -29,6 +30,7 @@ def train(config: TrainConfig, continued: Run | None = None) -> tuple[Run, Score
     Raises:
         UserError: what the flags ask for does not exist, does not fit, or does not converge.
     """
+    load_plugins(config, continued)
     strategy = make_strategy(config.replicas, config.distribution)
     dataset = open_dataset(config.pipeline)
     refuse_unusable(config, dataset, strategy)

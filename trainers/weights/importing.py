@@ -14,7 +14,7 @@ from base.commandline import UserError
 from base.spec import parse_call
 from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.run_config import ImportConfig
-from trainers.run_folder import checkpoints
+from trainers.run_folder import checkpoints, plugins
 from trainers.run_folder.folder import RESULT_FILE, Run, new_run
 from trainers.run_folder.metrics import METRICS_FILE
 from trainers.training import models
@@ -44,6 +44,7 @@ def import_weights(config: ImportConfig, file: str) -> tuple[Run, str]:
     """
     weights = read(pathlib.Path(file))
     train_config = config.train
+    plugins.load(train_config.pipeline.plugins)
     name = parse_call(train_config.net).name
     try:
         entry = nets.entry(name)

@@ -13,7 +13,8 @@ from tests.making.datasets import write_dataset
 from tests.making.run_folders import make_data
 from trainers import config
 from trainers.run_folder import folder, provenance
-from trainers.run_folder.folder import claim, find_interrupted, new_run
+from trainers.run_folder.continuing import claim, find_interrupted
+from trainers.run_folder.folder import new_run
 
 
 @pytest.fixture(scope="module")
