@@ -16,7 +16,6 @@ import errno
 import functools
 import io
 import os
-import re
 import signal
 import sys
 import types
@@ -258,8 +257,12 @@ def parse_flags(
         rest = flag_values(["", *(each.text for each in found)])[1:]
     except flags.Error as error:
         said = " ".join(str(error).split())
-        named = getattr(error, "flagname", "") or "".join(re.findall(r"flag --(\w+)=", said)[:1])
-        places = [each.place for each in found if each.name == named and each.place]
+        unknown = getattr(error, "flagname", None)
+        places = [
+            each.place
+            for each in found
+            if each.place and (each.name == unknown or said.startswith(f"flag {each.text}:"))
+        ]
         raise UserError(f"{places[-1]}: {said}" if places else said) from None
     files = flag_files.named_files(arguments)
     if files and "flagfile" in flag_values:

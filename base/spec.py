@@ -136,6 +136,13 @@ class Registry:
             raise UserError(f"no {self._noun} {name!r}{hint}: there are {', '.join(self.names())}")
         return self._factories[name]
 
+    def signature(self, name: str) -> inspect.Signature:
+        """The arguments that a flag may give. Raises UserError as `factory`."""
+        parameters = inspect.signature(self.factory(name)).parameters.values()
+        return inspect.Signature(
+            [p for p in parameters if p.kind is not p.KEYWORD_ONLY or p.default is not p.empty]
+        )
+
     def make(self, call: str | Call, **given: Any) -> Any:
         """Calls a factory.
 
@@ -149,11 +156,8 @@ class Registry:
         if isinstance(call, str):
             call = parse_call(call)
         factory = self.factory(call.name)
-        parameters = inspect.signature(factory).parameters.values()
-        asked = {
-            p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is inspect._empty
-        }
-        public = inspect.Signature([p for p in parameters if p.name not in asked])
+        public = self.signature(call.name)
+        asked = inspect.signature(factory).parameters.keys() - public.parameters.keys()
         try:
             public.bind(*call.arguments, **call.keywords)
         except TypeError as error:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import pathlib
 
 from base.commandline import UserError, flag
 from data_prep.schema import ENCODINGS, GEOMETRIES, SPLITS, ImageSettings
@@ -97,30 +96,3 @@ class BuildConfig:
             exif=self.exif,
             repair=self.truncated == "repair",
         )
-
-
-def chosen_classes(text: str, wnids: tuple[str, ...]) -> tuple[str, ...] | None:
-    """What `--classes` names, in label order; None for all of them.
-
-    Args:
-        text: WNIDs separated by commas, a number, or a file of WNIDs.
-        wnids: the source's classes in label order.
-
-    Raises:
-        UserError: it names what the source has not.
-    """
-    if not text:
-        return None
-    if text.isdigit():
-        if not 1 <= int(text) <= len(wnids):
-            raise UserError(f"--classes={text}: the source has {len(wnids)} classes")
-        return wnids[: int(text)]
-    names = pathlib.Path(text).read_text() if pathlib.Path(text).is_file() else text
-    named = set(names.replace(",", " ").split())
-    unknown = sorted(named - set(wnids))
-    if unknown:
-        raise UserError(
-            f"--classes names {unknown[0]}, which is neither a class of the source (such as "
-            f"{wnids[0]}) nor a file"
-        )
-    return tuple(wnid for wnid in wnids if wnid in named)

@@ -192,20 +192,19 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> TrainConfig:
     file = pathlib.Path(values["flagfile"].value) if values["flagfile"].value else None
     if file is None:
         name = parse_call(config.net).name if config.net else ""
-    elif file.name == FLAGS_FILE and ((file.parent / NET_DIR).is_dir() or _in_numbered(file)):
+    elif file.name == FLAGS_FILE:
         name = _experiment_of(file)
     else:
         name = file.stem
     return dataclasses.replace(config, experiment=name, experiment_is_default=True)
 
 
-def _in_numbered(file: pathlib.Path) -> bool:
-    return file.resolve().parent.name.isdecimal()
-
-
 def _experiment_of(file: pathlib.Path) -> str:
     """The experiment of a run, from its flags.cfg: its folder as seen from the run's --runs_dir."""
-    folder = file.resolve().parent.parent
+    run = file.resolve().parent
+    if not (run / NET_DIR).is_dir() and not run.name.isdecimal():
+        return run.name  # no run folder, but what somebody has taken out of one
+    folder = run.parent
     runs_dir = flag_files.value_in(flag_files.read(file), "runs_dir")
     if runs_dir:
         try:
