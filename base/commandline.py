@@ -77,6 +77,8 @@ def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS
     Fields of type bool, int, float, str and tuple[str, ...] (comma-separated) are understood;
     nested dataclasses contribute their own flags. Other fields are no flags, and are left alone.
     """
+    if "flagfile" not in flag_values:  # which absl keeps apart, and does not fill in
+        flags.DEFINE_string("flagfile", "", "The last flag file.", flag_values=flag_values)
     module = sys.modules["__main__"]
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
@@ -239,8 +241,8 @@ def parse_flags(
 
     Args:
         arguments: without the command's name.
-        flag_values: the flags to set; `flagfile`, where there is one, becomes the last flag file
-            that the arguments name.
+        flag_values: the flags to set; `flagfile` becomes the last flag file that the arguments
+            name.
         share_flag_files: as in `run`.
 
     Raises:
@@ -265,7 +267,7 @@ def parse_flags(
         ]
         raise UserError(f"{places[-1]}: {said}" if places else said) from None
     files = flag_files.named_files(arguments)
-    if files and "flagfile" in flag_values:
+    if files:
         flag_values["flagfile"].value = str(files[-1])
     return rest
 

@@ -27,7 +27,9 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     try:
-        for plugin in plugins.load(filter(None, arguments.plugins.split(","))):
+        with _without_stderr():
+            loaded = plugins.load(filter(None, arguments.plugins.split(",")))
+        for plugin in loaded:
             register(plugin.nets, plugin.name)
         if arguments.name is None:
             print(_summary.nets_table(entry(name) for name in names()))

@@ -169,7 +169,6 @@ def parse(arguments: Sequence[str]) -> TrainConfig:
     """
     values = flags.FlagValues()
     define_flags(TrainConfig, values)
-    flags.DEFINE_string("flagfile", "", "", flag_values=values)
     try:
         rest = parse_flags(arguments, values)
         if rest:

@@ -33,7 +33,6 @@ class Outer:
 def parse(*arguments: str) -> Outer:
     values = flags.FlagValues()
     define_flags(Outer, values)
-    flags.DEFINE_string("flagfile", "", "", flag_values=values)
     parse_flags(arguments, values)
     return config_from_flags(Outer, values)
 

@@ -105,10 +105,10 @@ def test_what_a_plugin_raises_is_one_line_with_its_place(tmp_path, body, says):
 
 def test_two_plugins_do_not_take_each_others_names(tmp_path):
     first, second = (write(tmp_path / f"{name}.py", returning(1)) for name in ("a", "b"))
-    with pytest.raises(UserError, match="b.py, line 3: there is a thing mine already"):
+    with pytest.raises(UserError, match=r"b.py, line 3: there is a thing mine already"):
         plugins.load([first, second])
     twins = [first, write(tmp_path / "other" / "a.py", "")]
-    with pytest.raises(UserError, match="two plugins are named a.py"):
+    with pytest.raises(UserError, match=r"two plugins are named a.py"):
         plugins.load(twins)
 
 

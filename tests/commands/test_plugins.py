@@ -22,7 +22,7 @@ from trainers.training.schedules import SCHEDULES
 
 
 def body(nn, x, num_classes, *, width=4):
-    x = nn.conv_relu(x, width, 3, stride=4, name="conv1")
+    x = nn.conv_relu(x, width, 3, strides=4, name="conv1")
     return nn.fc(x, num_classes, name="fc2")
 
 
