@@ -13,7 +13,10 @@ class SourceConfig:
     """Where the images come from."""
 
     source: str = flag(
-        "", "directory, tar or zip of the images; empty: the embedded sample, which is generated"
+        "",
+        "directory, tar or zip of the images; empty: the embedded sample, which is generated",
+        group="Source",
+        common=True,
     )
     layout: str = flag("auto", "how the source is laid out", choices=("auto", *LAYOUTS))
 
@@ -23,15 +26,22 @@ class BuildConfig:
     """The flags of build_tfrecords.py."""
 
     where: SourceConfig = dataclasses.field(default_factory=SourceConfig)
-    data_dir: str = flag("data", "where the data set directory goes: <data_dir>/<name>/<config>/")
+    data_dir: str = flag(
+        "data",
+        "where the data set directory goes: <data_dir>/<name>/<config>/",
+        group="Data set",
+        common=True,
+    )
     split: str = flag("all", "which split to build", choices=("all", *SPLITS))
     geometry: str = flag(
         "short_side",
         "short_side: the shorter side becomes --size; square_crop: then the central square; warp: "
         "both sides become --size; longest_side: the longer side is at most --size; none",
         choices=GEOMETRIES,
+        group="Stored images",
+        common=True,
     )
-    size: int = flag(256, "pixels, see --geometry")
+    size: int = flag(256, "pixels, see --geometry", common=True)
     encoding: str = flag("jpeg", "how pixels are stored", choices=ENCODINGS)
     quality: int = flag(90, "JPEG quality, 1 to 100")
     chroma: str = flag("420", "JPEG chroma subsampling", choices=("420", "444"))
@@ -41,11 +51,17 @@ class BuildConfig:
         "truncated images: reject them, or repair (store them with the missing part gray)",
         choices=("reject", "repair"),
     )
-    train_shards: int = flag(0, "train shards; 0: as many as make about --shard_megabytes each")
+    max_rejected: float = flag(0.001, "fraction of unreadable images that stops the job")
+    train_shards: int = flag(
+        0, "train shards; 0: as many as make about --shard_megabytes each", group="Shards"
+    )
     val_shards: int = flag(0, "validation shards; 0: as for --train_shards")
     shard_megabytes: int = flag(128, "target size of a shard, in 10^6 bytes")
+    seed: int = flag(0, "of the global shuffle")
     classes: str = flag(
-        "", "subset: WNIDs separated by commas, how many (the first ones), or a file of WNIDs"
+        "",
+        "subset: WNIDs separated by commas, how many (the first ones), or a file of WNIDs",
+        group="Subsets",
     )
     max_per_class: int = flag(0, "subset: images of each class in each split; 0: all")
     holdout: int = flag(
@@ -53,9 +69,9 @@ class BuildConfig:
         "to tune on: so many of each class's training images become the validation split, and the "
         "source's validation images are left out; 0: none",
     )
-    max_rejected: float = flag(0.001, "fraction of unreadable images that stops the job")
-    seed: int = flag(0, "of the global shuffle")
-    engine: str = flag("local", "what runs the shard tasks", choices=("local", "beam"))
+    engine: str = flag(
+        "local", "what runs the shard tasks", choices=("local", "beam"), group="How it runs"
+    )
     beam_options: str = flag("", "Apache Beam pipeline options, as on its command line")
     workers: int = flag(0, "threads of the local engine; 0: one per core")
 

@@ -24,7 +24,12 @@ FORMATS = (SAVED_MODEL, TFLITE, ONNX)
 class TrainedConfig:
     """Which of a run's weights."""
 
-    checkpoint: str = flag("best", "Which checkpoint of the run.", choices=("best", "last"))
+    checkpoint: str = flag(
+        "best",
+        "Which checkpoint of the run.",
+        choices=("best", "last"),
+        group="Which of its weights",
+    )
     weights: str = flag(
         "auto",
         "averaged: those of --ema_decay. plain: those that were trained. auto: the averaged ones "
@@ -43,15 +48,23 @@ class EvaluateConfig:
         (),
         "The run folder, or an experiment's folder for its newest run; several, separated by "
         "commas: the ensemble of them, by averaged probabilities.",
+        common=True,
     )
-    data_dir: str = flag("", "Data set directory, or the parent of one (default: the run's).")
+    data_dir: str = flag(
+        "", "Data set directory, or the parent of one (default: the run's).", group="Data"
+    )
     split: str = flag(schema.VALIDATION, "The split to score.", choices=schema.SPLITS)
+    real_labels: str = flag(
+        "", "ReaL labels: a JSON list with a list of labels for each validation image, in order."
+    )
     protocol: str = flag(
         CENTER_CROP,
         "center_crop: as the run's --eval_map has it. ten_crop: corners, centre and mirror images "
         "(AlexNet). crops_144: GoogLeNet's. dense: the whole image, fully convolutional (VGG, "
         "OverFeat, ResNet). dense_multi_scale: that at several scales.",
         choices=PROTOCOLS,
+        group="How images are shown to the net",
+        common=True,
     )
     scales: tuple[str, ...] = flag(
         (),
@@ -62,10 +75,9 @@ class EvaluateConfig:
         0, "Side of the crops in pixels, for another size than the run's; 0: the run's."
     )
     eval_device_map: str = flag("", "Device chain, instead of the run's.")
-    real_labels: str = flag(
-        "", "ReaL labels: a JSON list with a list of labels for each validation image, in order."
+    replicas: str = flag(
+        "auto", "auto: every GPU, else the CPU. N: that many GPUs. cpu:N.", group="Devices"
     )
-    replicas: str = flag("auto", "auto: every GPU, else the CPU. N: that many GPUs. cpu:N.")
     eval_batch_size: int = flag(
         0, "Images (or views of images) a step over all replicas; 0: as the run had it."
     )
@@ -91,7 +103,9 @@ class PredictConfig:
 
     trained: TrainedConfig = dataclasses.field(default_factory=TrainedConfig)
 
-    run: str = flag("", "The run folder, or an experiment's folder for its newest run.")
+    run: str = flag(
+        "", "The run folder, or an experiment's folder for its newest run.", common=True
+    )
     json: bool = flag(False, "Print one JSON object a line, for each file.")
     keep_going: bool = flag(
         False, "Pass over files that cannot be read, with a warning, and exit with 0."
@@ -118,7 +132,9 @@ class ExportConfig:
 
     trained: TrainedConfig = dataclasses.field(default_factory=TrainedConfig)
 
-    run: str = flag("", "The run folder, or an experiment's folder for its newest run.")
+    run: str = flag(
+        "", "The run folder, or an experiment's folder for its newest run.", common=True
+    )
     format: str = flag(SAVED_MODEL, "What other programs read.", choices=FORMATS)
     output: str = flag("", "The folder to write; it must not exist, or be empty.")
     check_images: str = flag(

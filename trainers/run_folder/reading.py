@@ -12,7 +12,7 @@ from base.commandline import UserError, flag_lines
 from base.spec import parse_call
 from data_prep import schema
 from trainers.config import TrainConfig, read_flag_file
-from trainers.run_folder import checkpoints
+from trainers.run_folder import checkpoints, plugins
 from trainers.run_folder.folder import CHECKPOINTS_DIR, DATA_FILE, FLAGS_FILE, NET_DIR, Run
 from trainers.run_folder.metrics import METRICS_FILE
 
@@ -106,7 +106,10 @@ class FolderReader:
         except UserError as error:
             self.faults.append(f"{FLAGS_FILE} cannot be used: {error}")
             return _flag_values(text.splitlines()), None
-        return _flag_values(line for line, _ in flag_lines(config)), config
+        values = _flag_values(line for line, _ in flag_lines(config))
+        # By their names: the copies lie in each run's own folder.
+        values["plugins"] = ",".join(plugins.names(config.pipeline.plugins))
+        return values, config
 
     def data(self) -> dict[str, Any]:
         """What data.json says; empty, with a fault, where it cannot be used."""

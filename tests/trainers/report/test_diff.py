@@ -92,14 +92,14 @@ def test_broken_runs_are_compared_as_far_as_they_can_be_read(tmp_path):
 def test_the_users_tool_gets_the_pairs_that_differ(tmp_path):
     a, b = make_run(tmp_path, "demo/1"), make_run(tmp_path, "demo/2", learning_rate=0.05)
     (b.directory / "net" / "resnet.py").write_text("")
-    (b.directory / "net" / "builder.py").unlink()
+    (b.directory / "net" / "_builder.py").unlink()
     tool = tmp_path / "tool.py"
     tool.write_text(
         f"import sys; open({str(tmp_path / 'called')!r}, 'a').write(repr(sys.argv[1:]) + '\\n')"
     )
     records = [read_record(run.directory) for run in (a, b)]
     assert run_tool(*records, f"{sys.executable} '{tool}' -x") == 3
-    names = ("flags.cfg", "net/builder.py", "net/resnet.py")
+    names = ("flags.cfg", "net/_builder.py", "net/resnet.py")
     expected = [["-x", *(str(run.directory / name) for run in (a, b))] for name in names]
     expected[1][2] = "/dev/null"
     assert [eval(line) for line in (tmp_path / "called").read_text().splitlines()] == expected
