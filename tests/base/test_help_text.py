@@ -54,7 +54,10 @@ RUN = """
 import runpy, sys
 sys.argv = [sys.argv[1], "--help"]
 try:
-    (runpy.run_path if "." in sys.argv[0] else runpy.run_module)(sys.argv[0], run_name="__main__")
+    if sys.argv[0].endswith(".py"):
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    else:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 finally:
     assert not {"tensorflow", "keras"} & set(sys.modules)
 """
