@@ -64,9 +64,17 @@ def named_files(arguments: Sequence[str]) -> list[pathlib.Path]:
     return [part for part in _parts(arguments) if isinstance(part, pathlib.Path)]
 
 
-def read(path: str | os.PathLike[str]) -> list[Argument]:
-    """The flags of a file and of those that it names, in order. Raises UserError as `expanded`."""
-    return _read(pathlib.Path(path).expanduser(), ())
+def read(path: str | os.PathLike[str], *, as_written: bool = False) -> list[Argument]:
+    """The flags of a file and of those that it names, in order.
+
+    Args:
+        path: the file.
+        as_written: whether --plugins stays as it is, where copies of these lie beside the file.
+
+    Raises:
+        UserError: as `expanded`.
+    """
+    return _read(pathlib.Path(path).expanduser(), (), as_written)
 
 
 def value_in(arguments: Iterable[Argument], name: str) -> str | None:
@@ -95,7 +103,7 @@ def _parts(arguments: Sequence[str]) -> list[str | pathlib.Path]:
     return parts
 
 
-def _read(path: pathlib.Path, above: tuple[pathlib.Path, ...]) -> list[Argument]:
+def _read(path: pathlib.Path, above: tuple[pathlib.Path, ...], as_written: bool) -> list[Argument]:
     """Reads a file that is named by the last of the files `above`, which name each other so."""
     if any(_same(path, other) for other in above):
         circle = " -> ".join(map(str, [*above, path]))
@@ -112,8 +120,8 @@ def _read(path: pathlib.Path, above: tuple[pathlib.Path, ...]) -> list[Argument]
             )
         value = line.partition("=")[2]
         if here.name.split()[0] == _FLAG:
-            found += _read(_nested(here, value), (*above, path))
-        elif here.name == plugins.FLAG:
+            found += _read(_nested(here, value), (*above, path), as_written)
+        elif here.name == plugins.FLAG and not as_written:
             copies = plugins.beside(path, value)
             found.append(dataclasses.replace(here, text=f"--{plugins.FLAG}={copies}"))
         else:

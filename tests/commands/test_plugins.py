@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -120,7 +121,13 @@ def interrupted(place: pathlib.Path, experiment: str) -> Run:
 
 def test_a_run_is_resumed_from_its_copy(place):
     run = interrupted(place, "resumed")
-    run_command("trainers/runs.py", "resume", str(run.directory))
+    flags = run.directory / "flags.cfg"
+    original = f"--plugins={place}/changed/mine.py"
+    flags.write_text(re.sub("--plugins=.*", original, flags.read_text()))
+    (place / "changed").mkdir()
+    (place / "changed" / "mine.py").write_text("no Python")
+    done = run_command("trainers/runs.py", "resume", str(run.directory))
+    assert "plugin mine.py has changed since this run began: its copy is used" in done.stderr
     assert json.loads((run.directory / "result.json").read_text())
 
 

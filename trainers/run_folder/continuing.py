@@ -6,7 +6,9 @@ import dataclasses
 import pathlib
 from typing import IO
 
+from base import flag_files
 from base.commandline import UserError
+from base.plugins import FLAG as PLUGINS
 from base.spec import parse_call
 from trainers.config import FLAGS_FILE, TrainConfig
 from trainers.run_folder import plugins
@@ -68,6 +70,9 @@ def load_plugins(config: TrainConfig, continued: Run | None = None) -> None:
             run = None
     if named and run is not None:
         copies = run.flags().pipeline.plugins
+        if continued is not None:  # by its own flags, which mean its copies
+            written = flag_files.read(run.directory / FLAGS_FILE, as_written=True)
+            named = tuple((flag_files.value_in(written, PLUGINS) or "").split(","))
         plugins.say_changed(named, copies)
     plugins.load(copies)
 
