@@ -38,7 +38,7 @@ def without_tensorflow(tmp_path_factory, monkeypatch) -> None:
     folder = tmp_path_factory.mktemp("stubs")
     for name in ("tensorflow", "keras"):
         (folder / f"{name}.py").write_text(f"raise AssertionError('{name} is imported')\n")
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{ROOT}")
 
 
 @pytest.mark.usefixtures("without_tensorflow")
@@ -129,7 +129,7 @@ def test_no_runs_yet(tmp_path):
 def workspace(tmp_path_factory) -> pathlib.Path:
     """A copy of the workspace, whose nets may be changed."""
     copy = tmp_path_factory.mktemp("workspace")
-    for room in ("data_prep", "pipelines", "nets", "trainers", "flags"):
+    for room in ("base", "data_prep", "pipelines", "nets", "trainers", "flags"):
         shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
