@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib.util
+import os
 import pathlib
 import re
 import sys
@@ -46,8 +47,11 @@ class Plugin:
 
     @property
     def nets(self) -> tuple[object, ...]:
-        """Its nets, as entries of the registry of nets."""
-        return tuple(getattr(self.module, "NETS", ()))
+        """Its nets, as entries of the registry of nets. Raises UserError for no tuple of them."""
+        found = getattr(self.module, "NETS", ())
+        if not isinstance(found, tuple | list):
+            raise UserError(f"--{FLAG}: {self.path}: NETS is no tuple: NETS = (Net(...),)")
+        return tuple(found)
 
     def _restore(self) -> None:
         for put, _ in self._registered:
@@ -73,7 +77,7 @@ def load(paths: Iterable[str]) -> list[Plugin]:
         UserError: there is no such file, two have one name, a name of theirs is taken, or they
             raise something: the message says which file, which line, and what.
     """
-    found = [_checked(pathlib.Path(path).expanduser()) for path in paths]
+    found = [_checked(path) for path in map(path_of, paths)]
     names = [path.name for path in found]
     for name in names:
         if names.count(name) > 1:
@@ -90,6 +94,11 @@ def keep(put: Callable[[], None], take: Callable[[], None]) -> None:
     """Notes how to register again, and to take away, what the plugin being executed registers."""
     if _executing:
         _executing[-1]._registered.append((put, take))
+
+
+def path_of(written: str) -> pathlib.Path:
+    """The file or folder that is written in the flag. Its last part is the plugin's name."""
+    return pathlib.Path(os.path.abspath(os.path.expanduser(written)))
 
 
 def files(path: pathlib.Path) -> list[pathlib.Path]:
@@ -117,17 +126,15 @@ def beside(flag_file: pathlib.Path, value: str) -> str:
 
     A run folder has them, which is how its flags mean the plugins that it was trained with.
     """
-    copies = flag_file.parent / FLAG
-    return ",".join(
-        str(copies / pathlib.Path(path).name)
-        if path and (copies / pathlib.Path(path).name).exists()
-        else path
-        for path in value.split(",")
-    )
+
+    def copy_of(path: str) -> str:
+        copy = flag_file.parent / FLAG / path_of(path).name
+        return str(copy) if path and copy.exists() else path
+
+    return ",".join(copy_of(path.strip()) for path in value.split(","))
 
 
 def _checked(path: pathlib.Path) -> pathlib.Path:
-    path = path.resolve()
     if path.is_dir() and not (path / "__init__.py").is_file():
         raise UserError(f"--{FLAG}={path} is no package: it has no __init__.py")
     if not path.exists():

@@ -127,6 +127,19 @@ def test_what_is_no_plugin_is_refused(tmp_path, name, says):
         plugins.load([str(tmp_path / name)])
 
 
+def test_a_link_is_known_by_its_own_name(tmp_path):
+    write(tmp_path / "target.py", returning(1))
+    (tmp_path / "link.py").symlink_to("target.py")
+    (plugin,) = plugins.load([str(tmp_path / "link.py")])
+    assert plugin.name == "link.py" == str(plugins.files(plugin.path)[0])
+
+
+def test_nets_that_are_no_tuple_are_refused(tmp_path):
+    (plugin,) = plugins.load([write(tmp_path / "mine.py", "NETS = 5")])
+    with pytest.raises(UserError, match=r"mine.py: NETS is no tuple: NETS = \(Net\(...\),\)"):
+        plugin.nets  # noqa: B018
+
+
 def test_the_workspaces_own_files_register_a_name_once():
     with pytest.raises(ValueError, match="the thing ours is registered twice"):
         THINGS.register(ours)
@@ -134,6 +147,6 @@ def test_the_workspaces_own_files_register_a_name_once():
 
 def test_flags_beside_copies_mean_the_copies(tmp_path):
     write(tmp_path / "plugins" / "mine.py", "")
-    value = f"elsewhere/mine.py,{tmp_path}/other.py"
+    value = f"elsewhere/mine.py, {tmp_path}/other.py"
     kept = plugins.beside(tmp_path / "flags.cfg", value)
     assert kept == f"{tmp_path}/plugins/mine.py,{tmp_path}/other.py"

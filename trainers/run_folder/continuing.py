@@ -72,7 +72,8 @@ def load_plugins(config: TrainConfig, continued: Run | None = None) -> None:
         copies = run.flags().pipeline.plugins
         if continued is not None:  # by its own flags, which mean its copies
             written = flag_files.read(run.directory / FLAGS_FILE, as_written=True)
-            named = tuple((flag_files.value_in(written, PLUGINS) or "").split(","))
+            value = flag_files.value_in(written, PLUGINS) or ""
+            named = tuple(path.strip() for path in value.split(","))
         plugins.say_changed(named, copies)
     plugins.load(copies)
 

@@ -222,10 +222,11 @@ def newest(experiment: pathlib.Path) -> Run | None:
 def _refuse_unwritable(config: TrainConfig) -> None:
     """Refuses values that a flag file would give back otherwise, as each is a line of its own."""
     for line, _ in flag_lines(config):
-        if len(line.splitlines()) > 1 or line != line.strip():
+        is_text = not any("\ud800" <= character <= "\udfff" for character in line)
+        if len(line.splitlines()) > 1 or line != line.strip() or not is_text:
             raise UserError(
-                f"{line.partition('=')[0]}: the value must be one line that does not end in a "
-                "space, as flags.cfg keeps it so"
+                f"{line.partition('=')[0]}: the value must be one line of text that does not end "
+                "in a space, as flags.cfg keeps it so"
             )
 
 

@@ -34,7 +34,7 @@ def load(paths: Sequence[str], package: ModuleType = nets) -> None:
 
 def copy(paths: Sequence[str], directory: pathlib.Path) -> None:
     """Copies plugins into a run folder."""
-    for path in map(_path, paths):
+    for path in map(plugins.path_of, paths):
         for file in plugins.files(path):
             target = directory / plugins.FLAG / file
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,18 +43,14 @@ def copy(paths: Sequence[str], directory: pathlib.Path) -> None:
 
 def names(paths: Sequence[str]) -> list[str]:
     """By what plugins are known, wherever they lie."""
-    return [_path(path).name for path in paths]
+    return [plugins.path_of(path).name for path in paths]
 
 
 def say_changed(paths: Sequence[str], copies: Sequence[str]) -> None:
     """Warns of each plugin that is no longer what the run has a copy of."""
-    for path, kept in zip(map(_path, paths), map(_path, copies), strict=True):
+    for path, kept in zip(map(plugins.path_of, paths), map(plugins.path_of, copies), strict=True):
         if path != kept and path.exists() and plugins.digest(path) != plugins.digest(kept):
             print(
                 f"warning: plugin {path.name} has changed since this run began: its copy is used",
                 file=sys.stderr,
             )
-
-
-def _path(path: str) -> pathlib.Path:
-    return pathlib.Path(path).expanduser().resolve()
