@@ -10,9 +10,11 @@ full disk. A traceback is a defect of the workspace.
 This module must stay light: it is imported before anything else, so that `--help` answers at once.
 """
 
+import csv
 import dataclasses
 import errno
 import functools
+import io
 import os
 import signal
 import sys
@@ -23,6 +25,9 @@ from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
 
+from base import flag_files
+from base.errors import UserError
+from base.help_text import help_text
 from base.tensorflow_start import start_tensorflow
 
 Config = TypeVar("Config")
@@ -37,22 +42,32 @@ _REMEDIES = {
 }
 
 
-class UserError(Exception):
-    """What the user can mend. The message is one line: what was found, where, what to do."""
-
-
 def flag(
-    default: Any, help_text: str, *, choices: Sequence[str] = (), optional: bool = False
+    default: Any,
+    said: str,
+    *,
+    choices: Sequence[str] = (),
+    optional: bool = False,
+    group: str = "",
+    common: bool = False,
 ) -> Any:
     """One field of a configuration dataclass that is also a command-line flag.
 
     Args:
         default: the flag's default value; its type must be the field's annotation.
-        help_text: what `--help` prints, with the unit where there is one.
+        said: what `--help` prints, with the unit where there is one.
         choices: the closed list of values, for a string flag.
         optional: whether `None` is a value of its own (absl: the flag was not given).
+        group: the title in `--help` under which this flag and those after it are listed.
+        common: whether `--help` lists it at the top, as one of the most used.
     """
-    metadata = {"help": help_text, "choices": tuple(choices), "optional": optional}
+    metadata = {
+        "help": said,
+        "choices": tuple(choices),
+        "optional": optional,
+        "group": group,
+        "common": common,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -60,14 +75,18 @@ def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS
     """Defines one absl flag for each field of `config_class` made by `flag`.
 
     Fields of type bool, int, float, str and tuple[str, ...] (comma-separated) are understood;
-    nested dataclasses contribute their own flags.
+    nested dataclasses contribute their own flags. Other fields are no flags, and are left alone.
     """
+    if "flagfile" not in flag_values:  # which absl keeps apart, and does not fill in
+        flags.DEFINE_string("flagfile", "", "The last flag file.", flag_values=flag_values)
     module = sys.modules["__main__"]
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
         kind: Any = _plain_type(hints[field.name])
         if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             define_flags(kind, flag_values)
+            continue
+        if "help" not in field.metadata:
             continue
         default: Any = field.default
         common: dict[str, Any] = {
@@ -106,6 +125,8 @@ def config_from_flags(
         if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             values[field.name] = config_from_flags(kind, flag_values)
             continue
+        if "help" not in field.metadata:
+            continue
         value: Any = flag_values[field.name].value
         values[field.name] = tuple(value) if kind is tuple else value
     return config_class(**values)
@@ -121,12 +142,12 @@ def flag_lines(config: Any) -> list[tuple[str, bool]]:
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             lines += flag_lines(value)
-        elif value is not None:
+        elif value is not None and "help" in field.metadata:
             differs = value != field.default
             if isinstance(value, bool):
                 lines.append((f"--{field.name}={str(value).lower()}", differs))
             elif isinstance(value, tuple):
-                lines.append((f"--{field.name}={','.join(value)}", differs))
+                lines.append((f"--{field.name}={_listed(value)}", differs))
             else:
                 lines.append((f"--{field.name}={value}", differs))
     return sorted(lines)
@@ -150,12 +171,15 @@ def run(
             describes a whole experiment, and some commands use a part of it.
         tensorflow: whether to start TensorFlow, quietly, before `main`.
     """
+    configs = tuple(configs)
     for config_class in configs:
         define_flags(config_class)
     if positional:
         flags.FLAGS.set_gnu_getopt()  # else absl reads no flag after the first argument
 
-    parser = functools.partial(_parsed, positional=positional, share_flag_files=share_flag_files)
+    parser = functools.partial(
+        _parsed, configs=configs, positional=positional, share_flag_files=share_flag_files
+    )
 
     def guarded(argv: list[str]) -> int:
         # TensorFlow's Python half logs through absl: what it did well is not worth a line.
@@ -186,19 +210,24 @@ def run(
     raise AssertionError("app.run returned")  # it exits the process
 
 
-def _parsed(argv: Sequence[str], *, positional: bool, share_flag_files: bool) -> list[str]:
+def _parsed(
+    argv: Sequence[str], *, configs: Sequence[type], positional: bool, share_flag_files: bool
+) -> list[str]:
     """`parse_flags` of a whole command line; what it refuses ends the process with one line."""
+    if not {"--help", "-help", "-h", "--helpshort"}.isdisjoint(argv[1:]):
+        own = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
+        own -= {field for each in configs for field in _flag_names(each)}
+        usage = sys.modules["__main__"].__doc__ or ""
+        print(help_text(usage, configs, [flags.FLAGS[name] for name in sorted(own)]))
+        sys.exit(0)
     try:
         rest = parse_flags(argv[1:], share_flag_files=share_flag_files)
     except UserError as error:
         fail(f"{error} (--help lists the flags)")
     except SystemExit:
-        sys.exit(0)  # --help: absl prints it and exits with 1
+        sys.exit(0)  # --helpfull: absl prints it and exits with 1
     if rest and not positional:
-        fail(
-            f"unexpected argument {rest[0]!r}: every setting is a flag, --name=value "
-            "(in a flag file, each line is one flag or a comment that starts with #)"
-        )
+        fail(f"unexpected argument {rest[0]!r}: every setting is a flag, --name=value")
     return [*argv[:1], *rest]
 
 
@@ -212,24 +241,35 @@ def parse_flags(
 
     Args:
         arguments: without the command's name.
-        flag_values: the flags to set.
+        flag_values: the flags to set; `flagfile` becomes the last flag file that the arguments
+            name.
         share_flag_files: as in `run`.
 
     Raises:
         UserError: there is no such flag, it has no such value, or a flag file cannot be read.
     """
+    found = flag_files.expanded(arguments)
+    if share_flag_files:
+        found = [each for each in found if each.file is None or _known(each.name, flag_values)]
+    for each in found:
+        is_flag = each.file is not None and each.name in flag_values
+        if is_flag and "=" not in each.text and not flag_values[each.name].boolean:
+            raise UserError(f"{each.place}: {each.text} has no value: write {each.text}=VALUE")
     try:
-        if share_flag_files:
-            arguments = _without_foreign_flags(arguments, flag_values)
-        return flag_values(["", *arguments])[1:]
-    except UnicodeDecodeError:
-        named = [text for text in arguments if text.lstrip("-").startswith("flagfile=")]
-        raise UserError(f"{' '.join(named)} is no text: a flag file has one flag a line") from None
+        rest = flag_values(["", *(each.text for each in found)])[1:]
     except flags.Error as error:
-        if isinstance(error.__context__, OSError):  # what absl says of it is no line for people
-            file, reason = error.__context__.filename, error.__context__.strerror
-            raise UserError(f"cannot read the flag file {file}: {reason}") from None
-        raise UserError(" ".join(str(error).split())) from None
+        said = " ".join(str(error).split())
+        unknown = getattr(error, "flagname", None)
+        places = [
+            each.place
+            for each in found
+            if each.place and (each.name == unknown or said.startswith(f"flag {each.text}:"))
+        ]
+        raise UserError(f"{places[-1]}: {said}" if places else said) from None
+    files = flag_files.named_files(arguments)
+    if files:
+        flag_values["flagfile"].value = str(files[-1])
+    return rest
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -246,16 +286,19 @@ def _plain_type(hint: Any) -> Any:
     return typing.get_origin(hint) or hint
 
 
-def _without_foreign_flags(arguments: Sequence[str], flag_values: flags.FlagValues) -> list[str]:
-    """Expands --flagfile arguments and drops the flags in them that this command does not have."""
-    kept = []
-    for argument in arguments:
-        if not argument.lstrip("-").startswith("flagfile="):
-            kept.append(argument)
-            continue
-        for line in flag_values.read_flags_from_files([argument], force_gnu=False):
-            name = line.lstrip("-").split("=", 1)[0]
-            known = name in flag_values or name.removeprefix("no") in flag_values
-            if known or not line.startswith("-"):
-                kept.append(line)
-    return kept
+def _known(name: str, flag_values: flags.FlagValues) -> bool:
+    return name in flag_values or name.removeprefix("no") in flag_values
+
+
+def _flag_names(config_class: type) -> list[str]:
+    """The flags of a configuration, those of nested ones too."""
+    values = flags.FlagValues()
+    define_flags(config_class, values)
+    return list(values)
+
+
+def _listed(values: Sequence[str]) -> str:
+    """Values as absl reads a list, by commas; those that hold a comma are in quotes."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()

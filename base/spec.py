@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from base import plugins
 from base.commandline import UserError
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
@@ -97,11 +98,30 @@ class Registry:
         self._factories: dict[str, Callable[..., Any]] = {}
 
     def register(self, factory: Factory) -> Factory:
-        """Adds a factory under its own name. Raises ValueError if there is one already."""
+        """Adds a factory under its own name.
+
+        What a plugin registers stands for as long as this version of the plugin does.
+
+        Raises:
+            UserError: a plugin takes a name that is taken.
+            ValueError: a file of the workspace does.
+        """
         name = factory.__name__
-        if name in self._factories:
-            raise ValueError(f"the {self._noun} {name} is registered twice")
-        self._factories[name] = factory
+
+        def put() -> None:
+            if name not in self._factories:
+                self._factories[name] = factory
+            elif plugins.owner():
+                raise UserError(f"there is a {self._noun} {name} already: take another name")
+            else:
+                raise ValueError(f"the {self._noun} {name} is registered twice")
+
+        def take() -> None:
+            if self._factories.get(name) is factory:
+                del self._factories[name]
+
+        put()
+        plugins.keep(put, take)
         return factory
 
     def names(self) -> list[str]:
@@ -116,6 +136,13 @@ class Registry:
             raise UserError(f"no {self._noun} {name!r}{hint}: there are {', '.join(self.names())}")
         return self._factories[name]
 
+    def signature(self, name: str) -> inspect.Signature:
+        """The arguments that a flag may give. Raises UserError as `factory`."""
+        parameters = inspect.signature(self.factory(name)).parameters.values()
+        return inspect.Signature(
+            [p for p in parameters if p.kind is not p.KEYWORD_ONLY or p.default is not p.empty]
+        )
+
     def make(self, call: str | Call, **given: Any) -> Any:
         """Calls a factory.
 
@@ -129,11 +156,8 @@ class Registry:
         if isinstance(call, str):
             call = parse_call(call)
         factory = self.factory(call.name)
-        parameters = inspect.signature(factory).parameters.values()
-        asked = {
-            p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is inspect._empty
-        }
-        public = inspect.Signature([p for p in parameters if p.name not in asked])
+        public = self.signature(call.name)
+        asked = inspect.signature(factory).parameters.keys() - public.parameters.keys()
         try:
             public.bind(*call.arguments, **call.keywords)
         except TypeError as error:

@@ -1,7 +1,6 @@
 """The flags of this room's commands, as frozen dataclasses."""
 
 import dataclasses
-import pathlib
 
 from base.commandline import UserError, flag
 from base.parallel import usable_cores
@@ -14,7 +13,10 @@ class SourceConfig:
     """Where the images come from."""
 
     source: str = flag(
-        "", "directory, tar or zip of the images; empty: the embedded sample, which is generated"
+        "",
+        "directory, tar or zip of the images; empty: the embedded sample, which is generated",
+        group="Source",
+        common=True,
     )
     layout: str = flag("auto", "how the source is laid out", choices=("auto", *LAYOUTS))
 
@@ -24,15 +26,22 @@ class BuildConfig:
     """The flags of build_tfrecords.py."""
 
     where: SourceConfig = dataclasses.field(default_factory=SourceConfig)
-    data_dir: str = flag("data", "where the data set directory goes: <data_dir>/<name>/<config>/")
+    data_dir: str = flag(
+        "data",
+        "where the data set directory goes: <data_dir>/<name>/<config>/",
+        group="Data set",
+        common=True,
+    )
     split: str = flag("all", "which split to build", choices=("all", *SPLITS))
     geometry: str = flag(
         "short_side",
         "short_side: the shorter side becomes --size; square_crop: then the central square; warp: "
         "both sides become --size; longest_side: the longer side is at most --size; none",
         choices=GEOMETRIES,
+        group="Stored images",
+        common=True,
     )
-    size: int = flag(256, "pixels, see --geometry")
+    size: int = flag(256, "pixels, see --geometry", common=True)
     encoding: str = flag("jpeg", "how pixels are stored", choices=ENCODINGS)
     quality: int = flag(90, "JPEG quality, 1 to 100")
     chroma: str = flag("420", "JPEG chroma subsampling", choices=("420", "444"))
@@ -42,11 +51,17 @@ class BuildConfig:
         "truncated images: reject them, or repair (store them with the missing part gray)",
         choices=("reject", "repair"),
     )
-    train_shards: int = flag(0, "train shards; 0: as many as make about --shard_megabytes each")
+    max_rejected: float = flag(0.001, "fraction of unreadable images that stops the job")
+    train_shards: int = flag(
+        0, "train shards; 0: as many as make about --shard_megabytes each", group="Shards"
+    )
     val_shards: int = flag(0, "validation shards; 0: as for --train_shards")
     shard_megabytes: int = flag(128, "target size of a shard, in 10^6 bytes")
+    seed: int = flag(0, "of the global shuffle")
     classes: str = flag(
-        "", "subset: WNIDs separated by commas, how many (the first ones), or a file of WNIDs"
+        "",
+        "subset: WNIDs separated by commas, how many (the first ones), or a file of WNIDs",
+        group="Subsets",
     )
     max_per_class: int = flag(0, "subset: images of each class in each split; 0: all")
     holdout: int = flag(
@@ -54,9 +69,9 @@ class BuildConfig:
         "to tune on: so many of each class's training images become the validation split, and the "
         "source's validation images are left out; 0: none",
     )
-    max_rejected: float = flag(0.001, "fraction of unreadable images that stops the job")
-    seed: int = flag(0, "of the global shuffle")
-    engine: str = flag("local", "what runs the shard tasks", choices=("local", "beam"))
+    engine: str = flag(
+        "local", "what runs the shard tasks", choices=("local", "beam"), group="How it runs"
+    )
     beam_options: str = flag("", "Apache Beam pipeline options, as on its command line")
     workers: int = flag(0, "threads of the local engine; 0: one per core")
 
@@ -97,30 +112,3 @@ class BuildConfig:
             exif=self.exif,
             repair=self.truncated == "repair",
         )
-
-
-def chosen_classes(text: str, wnids: tuple[str, ...]) -> tuple[str, ...] | None:
-    """What `--classes` names, in label order; None for all of them.
-
-    Args:
-        text: WNIDs separated by commas, a number, or a file of WNIDs.
-        wnids: the source's classes in label order.
-
-    Raises:
-        UserError: it names what the source has not.
-    """
-    if not text:
-        return None
-    if text.isdigit():
-        if not 1 <= int(text) <= len(wnids):
-            raise UserError(f"--classes={text}: the source has {len(wnids)} classes")
-        return wnids[: int(text)]
-    names = pathlib.Path(text).read_text() if pathlib.Path(text).is_file() else text
-    named = set(names.replace(",", " ").split())
-    unknown = sorted(named - set(wnids))
-    if unknown:
-        raise UserError(
-            f"--classes names {unknown[0]}, which is neither a class of the source (such as "
-            f"{wnids[0]}) nor a file"
-        )
-    return tuple(wnid for wnid in wnids if wnid in named)

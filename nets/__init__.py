@@ -16,7 +16,16 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ._registry import BatchNorm, Net, PublishedError, entry, names, source_files, unknown_name
+from ._registry import (
+    BatchNorm,
+    Net,
+    PublishedError,
+    entry,
+    names,
+    register,
+    source_files,
+    unknown_name,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +40,7 @@ __all__ = [
     "example_seeds",
     "fully_convolutional",
     "names",
+    "register",
     "replica_means",
     "source_files",
 ]

@@ -9,7 +9,10 @@ import signal
 import sys
 from collections.abc import Iterator
 
-from . import _summary, build, entry, names
+from base import plugins
+from base.commandline import UserError
+
+from . import _summary, build, entry, names, register
 
 
 def main() -> int:
@@ -19,14 +22,21 @@ def main() -> int:
     parser.add_argument(
         "--image_size", type=int, help="side of the input in pixels, where not the paper's"
     )
+    parser.add_argument(
+        "--plugins", default="", help="Python files or packages with nets of one's own, by commas"
+    )
     arguments = parser.parse_args()
-    if arguments.name is None:
-        print(_summary.nets_table(entry(name) for name in names()))
-        return 0
     try:
         with _without_stderr():
+            loaded = plugins.load(filter(None, arguments.plugins.split(",")))
+        for plugin in loaded:
+            register(plugin.nets, plugin.name)
+        if arguments.name is None:
+            print(_summary.nets_table(entry(name) for name in names()))
+            return 0
+        with _without_stderr():
             model = build(arguments.name, image_size=arguments.image_size)
-    except ValueError as error:
+    except (ValueError, UserError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(_summary.net_table(entry(arguments.name), model))

@@ -15,7 +15,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,11 +76,13 @@ class Net:
             Builder ``nn`` and returns the logits, or a dict with the key 'logits' and one key for
             each auxiliary head. Its keyword-only parameters that ``arguments`` doesn't fix are
             the net's options.
-        paper: the citation.
-        year: of the first publication.
-        params: trainable parameters, auxiliary heads included.
+        paper: the citation; empty where there is none yet.
+        year: of the first publication; 0 likewise.
+        params: trainable parameters, auxiliary heads included; None where nobody has pinned them:
+            ``python -m nets NAME`` prints what there is to pin.
         macs: multiply-adds of convolutions and fully connected layers at ``image_size``,
-            auxiliary heads included; biases, normalisation and pooling are not counted.
+            auxiliary heads included; biases, normalisation and pooling are not counted. None
+            likewise.
         image_size: side of the square input in pixels.
         feature_maps: layer name -> (side, channels) at ``image_size``; the keys are the net's
             endpoints, ``model.get_layer(key).output``.
@@ -93,17 +95,18 @@ class Net:
         decay: which variables the reference code's L2 rule decays: the kernels of convolutions
             and fully connected layers, those but the depthwise ones, or every variable.
         departures: where the net differs from the paper, or the paper from itself.
-        family: the module of this package that defines the net; filled in by the registry.
+        family: the module of this package that defines the net, or the plugin's name; filled in
+            by the registry.
     """
 
     name: str
     body: Callable[..., Any]
-    paper: str
-    year: int
-    params: int
-    macs: int
-    image_size: int
-    feature_maps: Mapping[str, tuple[int, int]]
+    paper: str = ""
+    year: int = 0
+    params: int | None = None
+    macs: int | None = None
+    image_size: int = 224
+    feature_maps: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     errors: tuple[PublishedError, ...] = ()
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     batch_norm: BatchNorm | None = None
@@ -145,13 +148,38 @@ def entry(name: str) -> Net:
     return nets[name]
 
 
+def register(nets: Iterable[Any], source: str) -> None:
+    """Adds nets from outside of this package, in place of those that their source had before.
+
+    Args:
+        nets: entries, of this package's ``Net`` or of that of a copy of it.
+        source: what gives the nets, by its name.
+
+    Raises:
+        ValueError: a name is taken by a net that is not the source's, or one is no entry.
+    """
+    known = {name: net for name, net in _all_nets().items() if net.family != source}
+    fields = [field.name for field in dataclasses.fields(Net)]
+    for net in nets:
+        if not hasattr(net, "name") or not hasattr(net, "body"):
+            raise ValueError(f"NETS holds nets.Net(name=..., body=...), not {net!r}")
+        if net.name in known:
+            raise ValueError(f"there is a net {net.name} already: take another name")
+        given = {field: getattr(net, field) for field in fields if hasattr(net, field)}
+        known[net.name] = Net(**given | {"family": source})
+    _all_nets().clear()
+    _all_nets().update(known)
+
+
 def source_files(name: str) -> list[Path]:
     """Returns the files of this package that are needed to build one net.
 
-    Copied into one folder they are a package by themselves, with only the nets of those files.
+    Copied into one folder they are a package by themselves, with only the nets of those files. A
+    net from outside of this package needs what builds any net.
     """
     found: set[str] = set()
-    wanted = {"__init__", entry(name).family}
+    family = entry(name).family
+    wanted = {"__init__", family} if (_PACKAGE_FOLDER / f"{family}.py").exists() else {"__init__"}
     while wanted:
         module = wanted.pop()
         found.add(module)

@@ -53,8 +53,8 @@ def nets_table(nets: Iterable[Net]) -> str:
             net.name,
             _authors(net),
             str(net.image_size),
-            f"{net.params / 1e6:.2f} M",
-            f"{net.macs / 1e9:.3f} G",
+            "-" if net.params is None else f"{net.params / 1e6:.2f} M",
+            "-" if net.macs is None else f"{net.macs / 1e9:.3f} G",
             published(net.errors[0]) if net.errors else "-",
         )
         for net in nets
@@ -70,7 +70,10 @@ def net_table(net: Net, model: keras.Model) -> str:
     params, macs = count_params(model), count_macs(model)
     total = ("total", f"from {height}x{width}x3", "", f"{params:,}", f"{macs:,}")
     lines = [_columns([header, *rows, total], right={3, 4}), ""]
-    lines += textwrap.wrap(f"{net.name}: {net.paper}", 100, subsequent_indent="    ")
+    about = f"{net.name}: {net.paper or 'no paper is named'}"
+    lines += textwrap.wrap(about, 100, subsequent_indent="    ")
+    if net.params is None or net.macs is None:
+        lines.append(f"To pin in its entry: params={params:_}, macs={macs:_}, image_size={height}")
     lines += [f"Published error: {published(error)}" for error in net.errors]
     for head, weight in net.auxiliary_weights.items():
         lines.append(f"Auxiliary head: {head}, weight {weight} in the loss")
@@ -105,6 +108,8 @@ def published(error: PublishedError) -> str:
 
 
 def _authors(net: Net) -> str:
+    if not net.paper:
+        return "-"
     first, *others = net.paper.partition(":")[0].removesuffix(" et al.").split(",")
     if first == "ours":
         return first

@@ -9,6 +9,7 @@ bound is what bare libjpeg-turbo decodes with as many threads, whole images and 
 
 import dataclasses
 
+from base import plugins
 from base.commandline import UserError, config_from_flags, flag, run
 from pipelines.config import SYNTHETIC, PipelineConfig
 
@@ -41,6 +42,7 @@ def main() -> None:
     from pipelines.input_pipeline import InputPipeline
     from pipelines.reading.dataset import open_dataset
 
+    plugins.load(config.pipeline.plugins)
     pipeline = InputPipeline(open_dataset(config.pipeline), config.pipeline)
     if config.epochs:
         measurement.print_memory(pipeline, config.epochs)

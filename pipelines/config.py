@@ -32,7 +32,10 @@ class PipelineConfig:
     """Everything that the batches depend on. Each field is a flag; its help says what it means."""
 
     data_dir: str = flag(
-        "data", "The data set: a TensorFlow Datasets directory, or a parent that holds exactly one."
+        "data",
+        "The data set: a TensorFlow Datasets directory, or a parent that holds exactly one.",
+        group="Data",
+        common=True,
     )
     data: str = flag(
         RECORDS,
@@ -48,11 +51,23 @@ class PipelineConfig:
     )
     size: int = flag(0, "Refuse a data set with another stored size, in pixels; 0: any.")
     classes: tuple[str, ...] = flag(
-        (), "Only these classes: WNIDs, or one number N for the first N. Labels become 0..N-1."
+        (),
+        "Only these classes: WNIDs separated by commas, how many (the first ones), or a file of "
+        "WNIDs. Labels become 0..N-1.",
     )
     seed: int = flag(0, "Seed of the order, of every augmentation, and of the net.")
+    plugins: tuple[str, ...] = flag(
+        (),
+        "Python files or packages with nets (NETS), map functions, schedules, optimizers and "
+        "losses of one's own, separated by commas. A run keeps copies of them.",
+    )
 
-    train_batch_size: int = flag(128, "Images a training step, over all replicas.")
+    train_batch_size: int = flag(
+        128,
+        "Images a training step, over all replicas.",
+        group="Batches and augmentation",
+        common=True,
+    )
     train_map: str = flag(
         "decode_random_crop(224)|random_flip", "Host chain of training: per example, to uint8."
     )
@@ -63,10 +78,15 @@ class PipelineConfig:
     overfit_batches: int = flag(
         0, "Train on the first N batches only, the same pixels every epoch; 0: on everything."
     )
-    shuffle_buffer_mb: int = flag(
-        256, "Memory for shuffling serialized records, in MiB; 0: stored order within each shard."
-    )
+    eval_batch_size: int = flag(128, "Images an evaluation step, over all replicas.")
+    eval_map: str = flag("decode_center_crop(224)", "Host chain of evaluation.")
+    eval_device_map: str = flag("subtract_mean", "Device chain of evaluation.")
 
+    shuffle_buffer_mb: int = flag(
+        256,
+        "Memory for shuffling serialized records, in MiB; 0: stored order within each shard.",
+        group="Reading and decoding",
+    )
     host_reading: str = flag(
         ALL_SHARDS,
         "On several machines: all_shards, each reads every record and decodes its part of each "
@@ -74,10 +94,6 @@ class PipelineConfig:
         "of its own, in an order that depends on the number of machines.",
         choices=(ALL_SHARDS, OWN_SHARDS),
     )
-
-    eval_batch_size: int = flag(128, "Images an evaluation step, over all replicas.")
-    eval_map: str = flag("decode_center_crop(224)", "Host chain of evaluation.")
-    eval_device_map: str = flag("subtract_mean", "Device chain of evaluation.")
 
     cache: str = flag(
         NO_CACHE,

@@ -10,6 +10,7 @@ a training with these flags begins with: same order, same seeds.
 import dataclasses
 import pathlib
 
+from base import plugins
 from base.commandline import UserError, config_from_flags, flag, run
 from pipelines.config import SYNTHETIC, PipelineConfig
 
@@ -40,6 +41,7 @@ def main() -> None:
     from pipelines.contact_sheet import columns_of, painted
     from pipelines.reading.dataset import open_dataset
 
+    plugins.load(config.pipeline.plugins)
     dataset = open_dataset(config.pipeline)
     sheet = painted(columns_of(dataset, config.pipeline, config.images))
     save_png(sheet, config.output)

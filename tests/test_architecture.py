@@ -58,8 +58,11 @@ DIRECTIONS = {
     # It measures everything, and nothing imports it.
     "benchmarks": {"base", "nets", "pipelines", "data_prep", "trainers"},
 }
+# Commands of a room that may import more: a run's copy of `nets` is without its command.
+COMMANDS = {"nets.__main__": {"base"}}
 TOP_ROOMS = {room.split(".")[0] for room in DIRECTIONS}
-# The most Python files and folders in one room, and the most lines in one file.
+# The most Python files and folders in one room, less the `__init__.py` which says what it is, and
+# the most lines in one file.
 MOST_ENTRIES = 16
 MOST_LINES = 350
 MODULES = sorted(path for room in TOP_ROOMS for path in (ROOT / room).rglob("*.py"))
@@ -103,7 +106,7 @@ def below(name: str, place: str) -> bool:
 def test_imports_stay_within_what_is_allowed(path):
     room = room_of(path)
     for name in imports_of(path):
-        allowed = {room, *DIRECTIONS[room]}
+        allowed = {room, *DIRECTIONS[room], *COMMANDS.get(name_of(path), ())}
         assert any(below(name, place) for place in allowed), f"{path} imports {name}"
 
 
@@ -183,7 +186,8 @@ def test_no_room_is_too_full_to_find_a_file_in():
         entries = {
             path
             for path in folder.iterdir()
-            if path.suffix == ".py" or any(below_.is_relative_to(path) for below_ in folders)
+            if (path.suffix == ".py" and path.name != "__init__.py")
+            or any(below_.is_relative_to(path) for below_ in folders)
         }
         assert len(entries) <= MOST_ENTRIES, f"{folder} has {len(entries)} entries"
 

@@ -45,8 +45,10 @@ def main() -> None:
     """Prints the measurements."""
     config = config_from_flags(LoopBenchmarkConfig)
     # TensorFlow takes seconds to import; --help does not need it.
+    from trainers.run_folder import plugins
     from trainers.training import measurement
 
+    plugins.load(config.training.pipeline.plugins)
     trainer = measurement.trainer_to_measure(config.training)
     dataset, batch = trainer.pipeline.dataset, trainer.config.pipeline.train_batch_size
     print(

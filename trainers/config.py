@@ -2,12 +2,19 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Sequence
 
 from absl import flags
 
+from base import flag_files
 from base.commandline import UserError, config_from_flags, define_flags, flag, parse_flags
+from base.spec import parse_call
 from pipelines.config import PipelineConfig
+
+# What a run folder has, by which a run's own flag file is known: see run_folder/folder.py.
+FLAGS_FILE = "flags.cfg"
+NET_DIR = "net"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,17 +24,30 @@ class TrainConfig:
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
 
     net: str = flag(
-        "", "The net, a name that `python -m nets` lists, or with options: 'resnet10(width=16)'."
+        "",
+        "The net, a name that `python -m nets` lists, or with options: 'resnet10(width=16)'.",
+        group="Net and devices",
+        common=True,
     )
+    runs_dir: str = flag("runs", "Where run folders go.", group="Run folder", common=True)
     experiment: str = flag(
-        "", "Name of the experiment: its folder in --runs_dir (default: the net's name)."
+        "",
+        "Name of the experiment: its folder in --runs_dir (default: the name of the flag file, "
+        "else the net's).",
+        common=True,
     )
-    runs_dir: str = flag("runs", "Where run folders go.")
+    # Whether the experiment's name is such a default: earlier versions named it by the net alone.
+    experiment_is_default: bool = dataclasses.field(default=False, compare=False, repr=False)
     note: str = flag("", "The run's purpose, for the first line of its notes.md.")
     resume: bool = flag(
         True, "Continue the experiment's last run if it was interrupted and had the same flags."
     )
-    replicas: str = flag("auto", "auto: every GPU, else the CPU. N: that many GPUs. cpu:N.")
+    replicas: str = flag(
+        "auto",
+        "auto: every GPU, else the CPU. N: that many GPUs. cpu:N.",
+        group="Net and devices",
+        common=True,
+    )
     distribution: str = flag(
         "mirrored",
         "mirrored: one machine. multi_worker: the machines that TF_CONFIG names; --runs_dir is on "
@@ -41,16 +61,29 @@ class TrainConfig:
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
 
-    train_epochs: float = flag(90.0, "Length of the training, in epochs.")
+    train_epochs: float = flag(
+        90.0, "Length of the training, in epochs.", group="Optimisation", common=True
+    )
     train_steps: int = flag(0, "Length of the training, in steps of the global batch; 0: epochs.")
     optimizer: str = flag("sgd(momentum=0.9)", "The optimizer, with literal arguments.")
-    learning_rate: float = flag(0.01, "Base learning rate, for the global batch.")
+    learning_rate: float = flag(0.01, "Base learning rate, for the global batch.", common=True)
     schedule: str = flag("constant()", "The learning rate's factor over the run.")
     warmup_epochs: float = flag(0.0, "Linear rise of the learning rate from 0, in epochs.")
+    bias_rate_factor: float = flag(1.0, "What multiplies the biases' learning rate (Caffe: 2).")
+    clip_norm: float = flag(0.0, "Largest global norm of the whole batch's gradient; 0: any.")
+    accumulation_steps: int = flag(
+        1, "Parts in which a replica takes its share of the batch, one after the other."
+    )
+    ema_decay: float = flag(
+        0.0, "Average the weights by this decay a step, and evaluate the average; 0: do not."
+    )
+
     loss: str = flag(
         "softmax()",
         "softmax(): the classes exclude each other. sigmoid(): binary cross-entropy of each class.",
+        group="Loss and regularisation",
     )
+    label_smoothing: float = flag(0.0, "Weight of the uniform distribution in the target.")
     weight_decay: float = flag(
         0.0, "The papers' L2 term in the loss, weight_decay/2 * sum(w^2), on what --decayed says."
     )
@@ -63,31 +96,26 @@ class TrainConfig:
         "of convolutions and fully connected layers alone.",
         choices=("net", "kernels"),
     )
-    bias_rate_factor: float = flag(1.0, "What multiplies the biases' learning rate (Caffe: 2).")
-    label_smoothing: float = flag(0.0, "Weight of the uniform distribution in the target.")
-    clip_norm: float = flag(0.0, "Largest global norm of the whole batch's gradient; 0: any.")
-    accumulation_steps: int = flag(
-        1, "Parts in which a replica takes its share of the batch, one after the other."
-    )
-    ema_decay: float = flag(
-        0.0, "Average the weights by this decay a step, and evaluate the average; 0: do not."
-    )
-
     on_non_finite: str = flag(
         "stop",
         "What a loss or gradient that is not finite does: stop, or skip the step, which then "
         "changes nothing. Either way the batch is saved and the images are named.",
         choices=("stop", "skip"),
+        group="Stopping, evaluation and checkpoints",
     )
     stop_at_top1: float = flag(0.0, "Stop at this validation top-1 accuracy, a fraction; 0: never.")
     stop_after_evaluations: int = flag(
         0, "Stop after so many evaluations without a new best; 0: never."
     )
 
-    log_steps: int = flag(50, "Steps between two lines of train metrics.")
     eval_epochs: float = flag(1.0, "Epochs between two evaluations; the end is always evaluated.")
     checkpoint_minutes: float = flag(
         30.0, "Minutes between two checkpoints, beside the one after each evaluation."
+    )
+    keep_checkpoints: int = flag(2, "How many of the last checkpoints are kept, beside the best.")
+
+    log_steps: int = flag(
+        50, "Steps between two lines of train metrics.", group="Logging and diagnosis"
     )
     diagnose_steps: int = flag(
         1000, "After this step, say why the loss may still be that of guessing; 0: do not look."
@@ -99,7 +127,6 @@ class TrainConfig:
     profile_steps: str = flag(
         "", "FIRST:LAST, the steps of which a TensorBoard profile is written; empty: none."
     )
-    keep_checkpoints: int = flag(2, "How many of the last checkpoints are kept, beside the best.")
 
     def __post_init__(self) -> None:
         """Refuses what no run can use."""
@@ -142,11 +169,45 @@ def parse(arguments: Sequence[str]) -> TrainConfig:
     """
     values = flags.FlagValues()
     define_flags(TrainConfig, values)
-    flags.DEFINE_string("flagfile", "", "", flag_values=values)
     try:
         rest = parse_flags(arguments, values)
+        if rest:
+            raise UserError(f"{rest[0]!r} is not a flag")
     except UserError as error:
         raise UserError(f"{' '.join(arguments)}: {error}") from None
-    if rest:
-        raise UserError(f"{' '.join(arguments)}: {rest[0]!r} is not a flag")
-    return config_from_flags(TrainConfig, values)
+    return from_flags(values)
+
+
+def from_flags(values: flags.FlagValues = flags.FLAGS) -> TrainConfig:
+    """The parsed flags as a configuration whose experiment has a name.
+
+    Where --experiment is not given, it is named after the last flag file of the command line, of
+    which an experiment is made: `resnet18` for flags/resnet18.cfg. A run's own flags.cfg means
+    that run's experiment; without a flag file the net gives the name.
+    """
+    config = config_from_flags(TrainConfig, values)
+    if config.experiment:
+        return config
+    file = pathlib.Path(values["flagfile"].value) if values["flagfile"].value else None
+    if file is None:
+        name = parse_call(config.net).name if config.net else ""
+    elif file.name == FLAGS_FILE:
+        name = _experiment_of(file)
+    else:
+        name = file.stem
+    return dataclasses.replace(config, experiment=name, experiment_is_default=True)
+
+
+def _experiment_of(file: pathlib.Path) -> str:
+    """The experiment of a run, from its flags.cfg: its folder as seen from the run's --runs_dir."""
+    run = file.resolve().parent
+    if not (run / NET_DIR).is_dir() and not run.name.isdecimal():
+        return run.name  # no run folder, but what somebody has taken out of one
+    folder = run.parent
+    runs_dir = flag_files.value_in(flag_files.read(file), "runs_dir")
+    if runs_dir:
+        try:
+            return folder.relative_to(pathlib.Path(runs_dir).resolve()).as_posix()
+        except ValueError:
+            pass  # it was moved, or is looked at from elsewhere
+    return folder.name

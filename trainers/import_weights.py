@@ -1,6 +1,6 @@
 """Makes a run of weights that others have trained.
 
-    python trainers/import_weights.py --flagfile=flags/squeezenet1_0.cfg --from=squeezenet1_0.npz \
+    python trainers/import_weights.py --flagfile=flags/squeezenet1_0.cfg --from=squeezenet1_0.npz \\
         --run=runs/squeezenet1_0 --data_dir=data
 
 Reads the files of keras.applications (.h5, .keras, .weights.h5), torchvision's (.pth; torch is not

@@ -29,7 +29,12 @@ _RUN = (
 class TrainedConfig:
     """Which of a run's weights."""
 
-    checkpoint: str = flag("best", "Which checkpoint of the run.", choices=("best", "last"))
+    checkpoint: str = flag(
+        "best",
+        "Which checkpoint of the run.",
+        choices=("best", "last"),
+        group="Which of its weights",
+    )
     weights: str = flag(
         "auto",
         "averaged: those of --ema_decay. plain: those that were trained. auto: the averaged ones "
@@ -47,15 +52,23 @@ class EvaluateConfig:
     run: tuple[str, ...] = flag(
         (),
         f"{_RUN} Several, separated by commas: the ensemble of them, by averaged probabilities.",
+        common=True,
     )
-    data_dir: str = flag("", "Data set directory, or the parent of one (default: the run's).")
+    data_dir: str = flag(
+        "", "Data set directory, or the parent of one (default: the run's).", group="Data"
+    )
     split: str = flag(schema.VALIDATION, "The split to score.", choices=schema.SPLITS)
+    real_labels: str = flag(
+        "", "ReaL labels: a JSON list with a list of labels for each validation image, in order."
+    )
     protocol: str = flag(
         CENTER_CROP,
         "center_crop: as the run's --eval_map has it. ten_crop: corners, centre and mirror images "
         "(AlexNet). crops_144: GoogLeNet's. dense: the whole image, fully convolutional (VGG, "
         "OverFeat, ResNet). dense_multi_scale: that at several scales.",
         choices=PROTOCOLS,
+        group="How images are shown to the net",
+        common=True,
     )
     scales: tuple[str, ...] = flag(
         (),
@@ -66,10 +79,9 @@ class EvaluateConfig:
         0, "Side of the crops in pixels, for another size than the run's; 0: the run's."
     )
     eval_device_map: str = flag("", "Device chain, instead of the run's.")
-    real_labels: str = flag(
-        "", "ReaL labels: a JSON list with a list of labels for each validation image, in order."
+    replicas: str = flag(
+        "auto", "auto: every GPU, else the CPU. N: that many GPUs. cpu:N.", group="Devices"
     )
-    replicas: str = flag("auto", "auto: every GPU, else the CPU. N: that many GPUs. cpu:N.")
     eval_batch_size: int = flag(
         0, "Images (or views of images) a step over all replicas; 0: as the run had it."
     )
@@ -95,7 +107,7 @@ class PredictConfig:
 
     trained: TrainedConfig = dataclasses.field(default_factory=TrainedConfig)
 
-    run: str = flag("", _RUN)
+    run: str = flag("", _RUN, common=True)
     json: bool = flag(False, "Print one JSON object a line, for each file.")
     keep_going: bool = flag(
         False, "Pass over files that cannot be read, with a warning, and exit with 0."
@@ -122,7 +134,7 @@ class ExportConfig:
 
     trained: TrainedConfig = dataclasses.field(default_factory=TrainedConfig)
 
-    run: str = flag("", _RUN)
+    run: str = flag("", _RUN, common=True)
     format: str = flag(SAVED_MODEL, "What other programs read.", choices=FORMATS)
     output: str = flag("", "The folder to write; it must not exist, or be empty.")
     check_images: str = flag(

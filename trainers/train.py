@@ -7,12 +7,12 @@ interruption continues the run.
 """
 
 from base import commandline
-from trainers.config import TrainConfig
+from trainers.config import TrainConfig, from_flags
 
 
 def main() -> None:
     """Reads the flags and trains."""
-    config = commandline.config_from_flags(TrainConfig)
+    config = from_flags()
     if not config.net:
         raise commandline.UserError("no net is named: --net=NAME, or --flagfile=flags/NAME.cfg")
     from trainers.training import session

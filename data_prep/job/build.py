@@ -12,10 +12,11 @@ from typing import Any
 
 from etils import epath
 
+from base.chosen_classes import chosen_classes
 from base.commandline import UserError
 from base.files import atomic
 from data_prep import schema
-from data_prep.config import BuildConfig, chosen_classes
+from data_prep.config import BuildConfig
 from data_prep.image.pixel_sums import PixelSums
 from data_prep.job import checks, engines, plan, tfds_metadata, unpacking
 from data_prep.job.request import Request
@@ -67,10 +68,11 @@ class Build:
 
 def plan_build(config: BuildConfig, source: Source) -> Build:
     """Plans what the flags describe. Raises UserError where that is nothing."""
-    chosen = chosen_classes(config.classes, source.classes.wnids)
+    wnids = source.classes.wnids
+    chosen = chosen_classes(config.classes, wnids, "the source")
     selection = {
         "splits": list(config.splits),
-        "classes": None if chosen is None else list(chosen),
+        "classes": None if chosen is None else [wnids[label] for label in chosen],
         "max_per_class": config.max_per_class,
         "holdout": config.holdout,
     }

@@ -78,6 +78,8 @@ def color_jitter(
     image, saturation to each pixel's gray. There the three come in random order; in all of them the
     result is the same, because each is linear, keeps or scales the grays, and nothing is clipped in
     between. The result is rounded and clipped to 0..255.
+
+    Source: fb.resnet.torch.
     """
     for strength in (brightness, contrast, saturation):
         if not 0 <= strength <= 1:
@@ -106,7 +108,10 @@ def color_jitter(
 
 @MAP_FUNCTIONS.register
 def grayscale(probability: float = 1.0) -> MapFunction:
-    """Replaces the colours by their luma, in all three channels, with a probability."""
+    """Replaces the colours by their luma, in all three channels, with a probability.
+
+    Source: plain.
+    """
 
     def draw(example: Example, seed: tf.Tensor) -> Drawn:
         return {"gray": draws.uniform(seed, 1)[..., 0] < probability}

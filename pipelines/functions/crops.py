@@ -21,7 +21,10 @@ from pipelines.functions.map_function import (
 
 @MAP_FUNCTIONS.register
 def decode(*, decoder: Decoder) -> MapFunction:
-    """Decodes the whole image: uint8 [height, width, 3]."""
+    """Decodes the whole image: uint8 [height, width, 3].
+
+    Source: plain.
+    """
     return MapFunction(
         lambda example, drawn: example | {"image": decoder.decode(example)}, Place.ENCODED
     )
@@ -58,7 +61,10 @@ def decode_random_crop(size: int, within: int = 0, *, decoder: Decoder) -> MapFu
 
 @MAP_FUNCTIONS.register
 def decode_center_crop(size: int, *, decoder: Decoder) -> MapFunction:
-    """Decodes the central square of `size` pixels; what cannot be halved is cut more at the end."""
+    """Decodes the central square of `size` pixels; what cannot be halved is cut more at the end.
+
+    Source: plain.
+    """
     check_size(size)
 
     def draw(example: Example, seed: tf.Tensor) -> Drawn:
@@ -72,7 +78,10 @@ def decode_center_crop(size: int, *, decoder: Decoder) -> MapFunction:
 
 @MAP_FUNCTIONS.register
 def center_crop(size: int) -> MapFunction:
-    """The central square of `size` pixels; what cannot be halved is cut more at the end."""
+    """The central square of `size` pixels; what cannot be halved is cut more at the end.
+
+    Source: plain.
+    """
     check_size(size)
 
     def crop(image: tf.Tensor) -> tf.Tensor:
@@ -85,7 +94,10 @@ def center_crop(size: int) -> MapFunction:
 
 @MAP_FUNCTIONS.register
 def random_crop(size: int) -> MapFunction:
-    """A random square of `size` pixels, every position equally likely."""
+    """A random square of `size` pixels, every position equally likely.
+
+    Source: plain.
+    """
     check_size(size)
 
     def draw(example: Example, seed: tf.Tensor) -> Drawn:

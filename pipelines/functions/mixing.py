@@ -61,7 +61,10 @@ def cutmix(alpha: float, *, num_classes: int) -> MapFunction:
 def mixup_or_cutmix(
     mixup_alpha: float = 0.2, cutmix_alpha: float = 1.0, *, num_classes: int
 ) -> MapFunction:
-    """One of the two for each pair, with equal chances (torchvision's recipes: for each batch)."""
+    """One of the two for each pair, with equal chances (torchvision's recipes: for each batch).
+
+    Source: torchvision's recipes.
+    """
     _check_alpha(mixup_alpha)
     _check_alpha(cutmix_alpha)
 

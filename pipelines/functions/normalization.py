@@ -50,6 +50,8 @@ def mean_std(
 ) -> MapFunction:
     """(image - mean) / std for each channel.
 
+    Source: plain.
+
     Args:
         mean: three levels, R, G, B; None: the data set's.
         std: likewise.
@@ -68,7 +70,10 @@ def mean_std(
 
 @MAP_FUNCTIONS.register
 def cast(divisor: float = 1.0) -> MapFunction:
-    """float32, divided by `divisor`: 255 makes levels into 0..1."""
+    """float32, divided by `divisor`: 255 makes levels into 0..1.
+
+    Source: plain.
+    """
     if not divisor > 0:
         raise ValueError(f"a divisor is above 0, not {divisor!r}")
     return MapFunction(
@@ -80,7 +85,10 @@ def cast(divisor: float = 1.0) -> MapFunction:
 
 @MAP_FUNCTIONS.register
 def to_bgr() -> MapFunction:
-    """Reverses the channels, for weights from Caffe and OpenCV."""
+    """Reverses the channels, for weights from Caffe and OpenCV.
+
+    Source: plain.
+    """
     return MapFunction(on_image(lambda images: tf.reverse(images, [-1])), Place.BATCH)
 
 

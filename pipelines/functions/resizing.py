@@ -86,7 +86,10 @@ def decode_random_resized_crop(
 
 @MAP_FUNCTIONS.register
 def resize_short_side(size: int) -> MapFunction:
-    """Makes the shorter side `size` pixels; the aspect ratio is kept, as far as pixels allow."""
+    """Makes the shorter side `size` pixels; the aspect ratio is kept, as far as pixels allow.
+
+    Source: plain.
+    """
     check_size(size)
     return MapFunction(
         on_image(lambda image: with_short_side(image, tf.constant(size))), Place.IMAGE

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 
+from base.chosen_classes import chosen_classes
 from base.commandline import UserError
 from data_prep import schema
 from pipelines.config import IN_MEMORY, NO_CACHE, SYNTHETIC, PipelineConfig
@@ -268,18 +269,10 @@ def _refuse_geometry(dataset: Dataset, config: PipelineConfig) -> None:
 
 def _with_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:
     """The data set with some of its classes only, labelled 0..N-1 in the same order."""
-    if len(classes) == 1 and classes[0].isdigit():
-        count = int(classes[0])
-        if not 1 <= count <= dataset.num_classes:
-            raise UserError(
-                f"--classes={count}: {dataset.directory} has {dataset.num_classes} classes"
-            )
-        kept = list(range(count))
-    else:
-        unknown = [wnid for wnid in classes if wnid not in dataset.wnids]
-        if unknown:
-            raise UserError(f"--classes: {dataset.directory} has no class {', '.join(unknown)}")
-        kept = sorted({dataset.wnids.index(wnid) for wnid in classes})
+    chosen = chosen_classes(",".join(classes), dataset.wnids, str(dataset.directory))
+    if chosen is None:
+        return dataset
+    kept = list(chosen)
     shards = {
         split: tuple(
             dataclasses.replace(shard, records=int(np.sum(counts[kept])))

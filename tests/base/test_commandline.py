@@ -12,7 +12,7 @@ import textwrap
 import pytest
 from absl import flags
 
-from base.commandline import config_from_flags, define_flags, flag, flag_lines
+from base.commandline import config_from_flags, define_flags, flag, flag_lines, parse_flags
 from tests.conftest import ROOT
 
 
@@ -33,8 +33,7 @@ class Outer:
 def parse(*arguments: str) -> Outer:
     values = flags.FlagValues()
     define_flags(Outer, values)
-    flags.DEFINE_string("flagfile", "", "", flag_values=values)
-    values(["command", *arguments])
+    parse_flags(arguments, values)
     return config_from_flags(Outer, values)
 
 
@@ -66,7 +65,7 @@ COMMAND = textwrap.dedent(
     """A command."""
     import dataclasses
     import os
-    from data_prep import commandline
+    from base import commandline
 
     @dataclasses.dataclass(frozen=True)
     class Config:

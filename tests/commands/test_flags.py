@@ -3,7 +3,6 @@
 import functools
 import pathlib
 import re
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -30,14 +29,8 @@ FFCV_RAMPS = {16: (11, 13), 24: (17, 20), 32: (23, 27), 40: (29, 34), 56: (41, 4
 
 
 @pytest.fixture(params=RECIPES, ids=NAMES)
-def recipe(request, at_root) -> tuple[pathlib.Path, TrainConfig]:
+def recipe(request) -> tuple[pathlib.Path, TrainConfig]:
     return request.param, read_flag_file(request.param)
-
-
-@pytest.fixture
-def at_root(monkeypatch) -> None:
-    """Nested files are named from the root, as commands are run there."""
-    monkeypatch.chdir(ROOT)
 
 
 @functools.cache
@@ -54,22 +47,16 @@ def test_the_net_exists_and_takes_its_options(recipe):
         assert small_build(recipe[1].net).count_params() < 1.01 * entry.params
 
 
-def test_every_family_of_nets_has_a_recipe(at_root):
+def test_every_family_of_nets_has_a_recipe():
     trained = {parse_call(read_flag_file(path).net).name for path in RECIPES}
     families = {nets.entry(name).family for name in nets.names()}
     assert {nets.entry(name).family for name in trained} == families
 
 
-def test_recipes_keep_their_runs_apart(at_root):
-    configs = [read_flag_file(path) for path in RECIPES]
-    times = Counter(config.experiment or config.net for config in configs)
-    assert [name for name, count in times.items() if count > 1] == []
-
-
 @pytest.mark.parametrize("net", ["resnet18", "resnet50"])
 @pytest.mark.parametrize("epochs", FFCV_RAMPS)
-def test_ffcvs_ladder_enlarges_its_images_when_ffcv_does(at_root, net, epochs):
-    config = read_flag_file(f"flags/ffcv/{net}_{epochs}.cfg")
+def test_ffcvs_ladder_enlarges_its_images_when_ffcv_does(net, epochs):
+    config = read_flag_file(ROOT / f"flags/ffcv/{net}_{epochs}.cfg")
     assert config.train_epochs == epochs
     for epoch in range(epochs):
         size = int(np.round(np.interp(epoch, FFCV_RAMPS[epochs], (160, 192)) / 32)) * 32

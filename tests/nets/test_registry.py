@@ -219,3 +219,36 @@ def test_a_reader_that_leaves_ends_the_command_without_a_word():
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize("name", nets.names())
+def test_every_net_of_ours_pins_what_is_known_about_it(name):
+    net = nets.entry(name)
+    for field in ("paper", "year", "params", "macs", "image_size", "feature_maps", "family"):
+        assert getattr(net, field), field
+
+
+def test_a_new_net_needs_its_name_and_its_body_alone(tmp_path):
+    package = load_copy(nets.source_files("alexnet"), tmp_path, "copied_to_register")
+    body = nets.entry("alexnet").body
+
+    def own(nn, x, num_classes):
+        return nn.fc(nn.conv_relu(x, 4, 3, name="conv1"), num_classes, name="fc2")
+
+    # Another package's class, which is what a run's copy is given.
+    package.register([nets.Net(name="mine", body=own)], "mine.py")
+    net = package.entry("mine")
+    assert isinstance(net, package.Net) and (net.params, net.image_size) == (None, 224)
+    assert package.build("mine", 3, 8).output.shape == (None, 3)
+    assert {file.stem for file in package.source_files("mine")} == {
+        file.stem for file in package.source_files("alexnet")
+    } - {"alexnet"}
+    package.register([nets.Net(name="other", body=own)], "mine.py")
+    assert "other" in package.names() and "mine" not in package.names(), "another version"
+    for source, given, says in (
+        ("a.py", [nets.Net(name="alexnet", body=body)], "there is a net alexnet already"),
+        ("a.py", [nets.Net(name="other", body=body)], "there is a net other already"),
+        ("a.py", [own], r"NETS holds nets.Net\(name=..., body=...\), not <function"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            package.register(given, source)

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from base import typed_json
+from base import plugins, typed_json
 from base.commandline import UserError
 from trainers.report.tables import aligned, epochs_text, percent
 from trainers.run_folder.files import Data, Environment
@@ -43,7 +43,7 @@ def source_diff(a: RunRecord, b: RunRecord) -> Iterator[str]:
     for name in _source_names(a, b):
         before, after = (_source_lines(record, name) for record in (a, b))
         yield from difflib.unified_diff(
-            before, after, f"{a.name}/{NET_DIR}/{name}", f"{b.name}/{NET_DIR}/{name}", lineterm=""
+            before, after, f"{a.name}/{name}", f"{b.name}/{name}", lineterm=""
         )
 
 
@@ -68,7 +68,7 @@ def run_tool(a: RunRecord, b: RunRecord, tool: str) -> int:
     names = [FLAGS_FILE] if a.flags != b.flags else []
     for name in _source_names(a, b):
         if _source_lines(a, name) != _source_lines(b, name):
-            names.append(f"{NET_DIR}/{name}")
+            names.append(name)
     for name in names:
         paths = [record.directory / name for record in (a, b)]
         shown = [path if path.exists() else pathlib.Path("/dev/null") for path in paths]
@@ -118,12 +118,20 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _source_names(a: RunRecord, b: RunRecord) -> list[str]:
-    return sorted({p.name for r in (a, b) for p in (r.directory / NET_DIR).glob("*.py")})
+    """The files of both runs' copies of nets and plugins, as seen from their folders."""
+    return sorted(
+        {
+            path.relative_to(record.directory).as_posix()
+            for record in (a, b)
+            for folder in (NET_DIR, plugins.FLAG)
+            for path in (record.directory / folder).rglob("*.py")
+        }
+    )
 
 
 def _source_lines(record: RunRecord, name: str) -> list[str]:
     try:
-        text = (record.directory / NET_DIR / name).read_text(encoding="utf-8", errors="replace")
+        text = (record.directory / name).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     return text.splitlines()

@@ -15,10 +15,12 @@ import sys
 from collections.abc import Iterator
 
 import nets
+from base.commandline import UserError
 from base.spec import parse_call
 from data_prep import schema
 from pipelines.config import SYNTHETIC
 from trainers import run_config
+from trainers.config import read_flag_file
 from trainers.run_folder.files import Evaluation, Size
 from trainers.run_folder.records import RunRecord
 
@@ -223,18 +225,11 @@ def _registered() -> dict[str, nets.Net]:
 
 @functools.cache
 def _recipe_epochs(name: str) -> float | None:
-    """The --train_epochs of a flag file and of those it includes, the last one said."""
+    """For how many epochs a flag file trains; None where there is no such file."""
     try:
-        lines = (_FLAG_FILES / name).read_text().splitlines()
-    except OSError:
+        return read_flag_file(_FLAG_FILES / name).train_epochs
+    except UserError:
         return None
-    epochs = None
-    for flag, _, value in (line.strip().partition("=") for line in lines):
-        if flag == "--flagfile":
-            epochs = _recipe_epochs(pathlib.PurePath(value).name) or epochs
-        elif flag == "--train_epochs":
-            epochs = float(value)
-    return epochs
 
 
 def _side(size: Size | None) -> int | None:

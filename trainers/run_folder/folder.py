@@ -3,6 +3,7 @@
     flags.cfg         every effective flag; `train.py --flagfile=` on it runs it again
     net/              a copy of the source files that define the net; every later command builds
                       the net from this copy, so that a run outlives changes in nets/
+    plugins/          copies of --plugins, likewise
     notes.md          purpose, expectation, outcome: for people
     environment.json  versions, devices, git commit and what was not committed
     data.json         the data set: name, config, label order and its hash, manifest hash, records,
@@ -45,18 +46,16 @@ from base.commandline import UserError, flag_lines
 from base.files import atomic
 from base.spec import parse_call
 from data_prep import schema
-from trainers.config import TrainConfig, read_flag_file
-from trainers.run_folder import files, provenance
+from trainers.config import FLAGS_FILE, NET_DIR, TrainConfig, read_flag_file
+from trainers.run_folder import files, plugins, provenance
 
 if TYPE_CHECKING:
     from pipelines.input_pipeline import InputPipeline
 
-FLAGS_FILE = "flags.cfg"
 RESULT_FILE = "result.json"
 NOTES_FILE = "notes.md"
 ENVIRONMENT_FILE = "environment.json"
 DATA_FILE = "data.json"
-NET_DIR = "net"
 CHECKPOINTS_DIR = "checkpoints"
 CONTACT_SHEET_FILE = "contact_sheet.png"
 LOCK_FILE = ".lock"
@@ -96,12 +95,21 @@ class Run:
         """Whether the run came to its end."""
         return (self.directory / RESULT_FILE).exists()
 
-    def config(self) -> TrainConfig:
-        """The run's flags. Raises UserError where they cannot be read."""
+    def flags(self) -> TrainConfig:
+        """The run's flags, and nothing else. Raises UserError where they cannot be read."""
         return read_flag_file(self.directory / FLAGS_FILE)
 
+    def config(self) -> TrainConfig:
+        """The run's flags, with its plugins loaded, so that what the flags name exists.
+
+        Raises UserError where they cannot be read or loaded.
+        """
+        config = self.flags()
+        plugins.load(config.pipeline.plugins)
+        return config
+
     def load_nets(self) -> ModuleType:
-        """The run's own copy of the package `nets`, under a name of its own.
+        """The run's own copy of the package `nets`, under a name of its own, with its plugins.
 
         Raises UserError where the copy is missing.
         """
@@ -117,6 +125,7 @@ class Run:
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module
             spec.loader.exec_module(module)
+        plugins.load(self.flags().pipeline.plugins, sys.modules[name])
         return sys.modules[name]
 
     def lock(self) -> IO[str] | None:
@@ -149,46 +158,6 @@ class Run:
             file.write(typed_json.write(content, files.FORMAT))
 
 
-def find_interrupted(config: TrainConfig) -> tuple[Run, IO[str]] | None:
-    """The experiment's newest run, if it was interrupted and had the same flags.
-
-    Returns the run and its lock, to be held while it is trained; None if there is no such run.
-    """
-    numbers = _numbers(_experiment_dir(config))
-    if not numbers:
-        return None
-    run = Run(_experiment_dir(config) / str(numbers[-1]))
-    lock = run.lock()
-    if lock is None:
-        return None  # it is being trained
-    if not run.finished and _flags_are(run, config):
-        return run, lock
-    lock.close()
-    return None
-
-
-def claim(run: Run) -> tuple[Run, IO[str]]:
-    """This very run and its lock, to be held while its training is continued.
-
-    Raises UserError where it is being trained, or is finished.
-    """
-    lock = run.lock()
-    if lock is None:
-        raise UserError(f"{run.directory} is running: another process trains it")
-    if run.finished:
-        lock.close()
-        raise UserError(
-            f"{run.directory} is finished: train.py --flagfile={run.directory / FLAGS_FILE} trains "
-            "it again, in a run of its own"
-        )
-    return run, lock
-
-
-def numbered_run(config: TrainConfig, number: int) -> Run:
-    """The run of the experiment with this number."""
-    return Run(_experiment_dir(config) / str(number))
-
-
 def new_run(config: TrainConfig, pipeline: InputPipeline) -> tuple[Run, IO[str]]:
     """Makes a run folder with the next number, and describes in it what is known already.
 
@@ -198,9 +167,8 @@ def new_run(config: TrainConfig, pipeline: InputPipeline) -> tuple[Run, IO[str]]
         UserError: a flag's value cannot be kept in flags.cfg, or no folder can be made.
     """
     _refuse_unwritable(config)
-    parent = _experiment_dir(config)
-    numbers = _numbers(parent)
-    number = numbers[-1] + 1 if numbers else 1
+    parent = experiment_dir(config)
+    number = max(numbers(parent), default=0) + 1
     try:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -220,29 +188,30 @@ def new_run(config: TrainConfig, pipeline: InputPipeline) -> tuple[Run, IO[str]]
     return run, lock
 
 
-def _experiment_dir(config: TrainConfig) -> pathlib.Path:
+def experiment_dir(config: TrainConfig) -> pathlib.Path:
+    """Where the runs of a configuration's experiment are."""
     return pathlib.Path(config.runs_dir) / (config.experiment or parse_call(config.net).name)
 
 
-def _flags_are(run: Run, config: TrainConfig) -> bool:
-    """Whether the run's flags are these; a folder whose flags cannot be read has others."""
-    try:
-        return run.config() == config
-    except UserError:
-        return False
+def newest(experiment: pathlib.Path) -> Run | None:
+    """The run with the highest number in an experiment's folder; None where there is none."""
+    found = numbers(experiment)
+    return Run(experiment / str(found[-1])) if found else None
 
 
 def _refuse_unwritable(config: TrainConfig) -> None:
     """Refuses values that a flag file would give back otherwise, as each is a line of its own."""
     for line, _ in flag_lines(config):
-        if len(line.splitlines()) > 1 or line != line.strip():
+        is_text = not any("\ud800" <= character <= "\udfff" for character in line)
+        if len(line.splitlines()) > 1 or line != line.strip() or not is_text:
             raise UserError(
-                f"{line.partition('=')[0]}: the value must be one line that does not end in a "
-                "space, as flags.cfg keeps it so"
+                f"{line.partition('=')[0]}: the value must be one line of text that does not end "
+                "in a space, as flags.cfg keeps it so"
             )
 
 
-def _numbers(parent: pathlib.Path) -> list[int]:
+def numbers(parent: pathlib.Path) -> list[int]:
+    """The numbers of the runs in an experiment's folder, sorted."""
     if not parent.is_dir():
         return []
     return sorted(int(path.name) for path in parent.iterdir() if path.name.isdecimal())
@@ -254,6 +223,7 @@ def _describe(run: Run, config: TrainConfig, pipeline: InputPipeline, number: in
     copy.mkdir()
     for file in nets.source_files(parse_call(config.net).name):
         shutil.copy(file, copy)
+    plugins.copy(config.pipeline.plugins, run.directory)
     experiment = run.directory.parent.name
     notes = NOTES.format(experiment=experiment, number=number, note=config.note)
     with atomic(run.directory / NOTES_FILE, "w") as file:

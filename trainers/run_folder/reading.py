@@ -11,7 +11,7 @@ from base.commandline import UserError, flag_lines
 from base.spec import parse_call
 from data_prep import schema
 from trainers.config import TrainConfig, read_flag_file
-from trainers.run_folder import checkpoints, files
+from trainers.run_folder import checkpoints, files, plugins
 from trainers.run_folder.files import Evaluation, Line
 from trainers.run_folder.folder import CHECKPOINTS_DIR, FLAGS_FILE, NET_DIR, Run
 from trainers.run_folder.metrics import METRICS_FILE, parse_metrics
@@ -60,7 +60,10 @@ class FolderReader:
         except UserError as error:
             self.faults.append(f"{FLAGS_FILE} cannot be used: {error}")
             return _flag_values(text.splitlines()), None
-        return _flag_values(line for line, _ in flag_lines(config)), config
+        values = _flag_values(line for line, _ in flag_lines(config))
+        # By their names: the copies lie in each run's own folder.
+        values["plugins"] = ",".join(plugins.names(config.pipeline.plugins))
+        return values, config
 
     def name_foreign_files(self) -> None:
         """Says what a folder without flags holds instead."""

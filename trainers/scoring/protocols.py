@@ -1,8 +1,10 @@
 """How each protocol shows an image to a net: the papers' ways, as chains of map functions.
 
-- `center_crop`: one crop, by the run's own --eval_map.
-- `ten_crop`: Krizhevsky et al. 2012 (AlexNet), section 4.1.
-- `crops_144`: Szegedy et al. 2015 (GoogLeNet), section 7.
+- `center_crop`: one crop, by the run's own --eval_map. Source: plain.
+- `ten_crop`: corners, centre and their mirror images: Krizhevsky et al. 2012 (AlexNet), section
+  4.1.
+- `crops_144`: four scales, each by squares and their parts: Szegedy et al. 2015 (GoogLeNet),
+  section 7.
 - `dense`: Simonyan & Zisserman 2015 (VGG), section 3.2: the whole image and its mirror image,
   by the net in fully convolutional form; the scores are averaged over positions, then the softmax
   of image and mirror image.

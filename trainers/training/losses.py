@@ -49,7 +49,10 @@ def cross_entropy(
 
 @LOSSES.register
 def softmax() -> Loss:
-    """The classes exclude each other: `cross_entropy`."""
+    """The classes exclude each other: `cross_entropy`.
+
+    Source: plain.
+    """
     return cross_entropy
 
 

@@ -41,13 +41,19 @@ SCHEDULES = Registry("schedule")
 
 @SCHEDULES.register
 def constant() -> Schedule:
-    """The base learning rate throughout."""
+    """The base learning rate throughout.
+
+    Source: plain.
+    """
     return lambda position: 1.0
 
 
 @SCHEDULES.register
 def step_decay(*epochs: float, factor: float = 0.1) -> Schedule:
-    """Multiplies by `factor` at each of `epochs` (fb.resnet.torch: 30, 60)."""
+    """Multiplies by `factor` at each of `epochs` (fb.resnet.torch: 30, 60).
+
+    Source: fb.resnet.torch.
+    """
 
     def schedule(position: Position) -> float:
         return factor ** sum(position.epoch >= epoch for epoch in epochs)
@@ -57,7 +63,10 @@ def step_decay(*epochs: float, factor: float = 0.1) -> Schedule:
 
 @SCHEDULES.register
 def polynomial(power: float = 1.0, end: float = 0.0) -> Schedule:
-    """(1 - step / total)^power, down to `end` (BVLC's GoogLeNet: 0.5; SqueezeNet: 1)."""
+    """(1 - step / total)^power, down to `end` (BVLC's GoogLeNet: 0.5; SqueezeNet: 1).
+
+    Source: BVLC's GoogLeNet and SqueezeNet's authors.
+    """
 
     def schedule(position: Position) -> float:
         left = 1 - min(1.0, position.step / position.total_steps)
@@ -68,7 +77,10 @@ def polynomial(power: float = 1.0, end: float = 0.0) -> Schedule:
 
 @SCHEDULES.register
 def exponential(factor: float = 0.94, every_epochs: float = 2.0) -> Schedule:
-    """Multiplies by `factor` at every so many epochs (Inception-v3: 0.94 every 2)."""
+    """Multiplies by `factor` at every so many epochs (Inception-v3: 0.94 every 2).
+
+    Source: Szegedy et al. 2016 (Inception-v3), section 8.
+    """
 
     def schedule(position: Position) -> float:
         return factor ** math.floor(position.epoch / every_epochs)

@@ -9,7 +9,8 @@ from base.commandline import UserError
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from trainers.config import TrainConfig
-from trainers.run_folder.folder import Run, claim, find_interrupted, new_run, numbered_run
+from trainers.run_folder.continuing import claim, find_interrupted, load_plugins, numbered_run
+from trainers.run_folder.folder import Run, new_run
 from trainers.training.loop import train_run
 from trainers.training.optimizers import OPTIMIZERS
 from trainers.training.replicas import Devices, open_devices, refuse_broken_links
@@ -29,6 +30,7 @@ def train(config: TrainConfig, continued: Run | None = None) -> tuple[Run, Score
     Raises:
         UserError: what the flags ask for does not exist, does not fit, or does not converge.
     """
+    load_plugins(config, continued)
     devices, pipeline = opened(config)
     refuse_broken_links(devices.strategy)
 

@@ -14,7 +14,7 @@ from pipelines.config import Phase
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.run_config import ImportConfig
-from trainers.run_folder import checkpoints
+from trainers.run_folder import checkpoints, plugins
 from trainers.run_folder.files import Imported, LoopState, Result
 from trainers.run_folder.finding import place_of
 from trainers.run_folder.folder import RESULT_FILE, Run, new_run
@@ -46,6 +46,7 @@ def import_weights(config: ImportConfig, file: str) -> tuple[Run, str]:
     """
     weights = read(pathlib.Path(file))
     train_config = config.train
+    plugins.load(train_config.pipeline.plugins)
     name = parse_call(train_config.net).name
     try:
         entry = nets.entry(name)

@@ -15,7 +15,8 @@ from tests.making.datasets import write_dataset
 from tests.making.run_folders import make_data
 from trainers import config
 from trainers.run_folder import folder, provenance
-from trainers.run_folder.folder import claim, find_interrupted, new_run
+from trainers.run_folder.continuing import claim, find_interrupted
+from trainers.run_folder.folder import new_run
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_the_description_is_complete_and_is_read_back(data_dir, tmp_path):
 def test_a_value_that_a_flag_file_cannot_keep_is_refused_before_a_folder_is_made(
     data_dir, tmp_path
 ):
-    for note in ("two\nlines", "a space at the end "):
+    for note in ("two\nlines", "a space at the end ", "no text \udcff"):
         with pytest.raises(UserError, match="--note"):
             start(flags(data_dir, tmp_path / "runs", f"--note={note}"))
     assert not (tmp_path / "runs").exists()

@@ -14,7 +14,7 @@ from tests.nets.test_parity import randomise
 from tests.trainers.weights.test_files import write_pth
 from trainers import config
 from trainers.run_config import ImportConfig
-from trainers.run_folder import folder
+from trainers.run_folder import continuing
 from trainers.run_folder.finding import find_run
 from trainers.weights import importing
 from trainers.weights.files import WeightFile, read
@@ -195,4 +195,4 @@ def test_an_imported_run_is_a_finished_one(tmp_path):
     assert run.config().pipeline.eval_device_map.startswith("mean_std((123.675, 116.28, 103.53)")
     result = json.loads((run.directory / "result.json").read_text())
     assert result["imported"]["file"] == "net.pth" and result["imported"]["arrays"] == 52
-    assert folder.find_interrupted(run.config()) is None
+    assert continuing.find_interrupted(run.config()) is None
