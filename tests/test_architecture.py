@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+_TRAINING = {"base", "nets", "pipelines", "data_prep.schema", "trainers.config"}
+
 # Each room and what it may import of ours; a room may import itself. `nets/` stays flat, as a run
 # keeps a copy of it.
 DIRECTIONS = {
@@ -29,31 +31,18 @@ DIRECTIONS = {
         *("data_prep.schema", "pipelines.config", "pipelines.functions"),
     },
     "trainers": {"base", "nets", "pipelines", "data_prep.schema"},
-    "trainers.run_folder": {
-        *("base", "nets", "pipelines", "data_prep.schema", "trainers.config"),
-        "trainers.run_config",
-    },
-    "trainers.training": {
-        *("base", "nets", "pipelines", "data_prep.schema", "trainers.config"),
-        *("trainers.run_config", "trainers.run_folder"),
-    },
-    "trainers.scoring": {
-        *("base", "pipelines", "data_prep.schema", "trainers.config", "trainers.run_config"),
-        *("trainers.run_folder", "trainers.training"),
-    },
-    "trainers.report": {
-        *("base", "nets", "pipelines", "data_prep.schema", "trainers.config"),
-        *("trainers.run_config", "trainers.run_folder"),
-    },
+    "trainers.run_folder": _TRAINING,
+    "trainers.training": {*_TRAINING, "trainers.run_folder"},
+    "trainers.scoring": {*_TRAINING, "trainers.run_folder", "trainers.training"},
+    "trainers.report": {*_TRAINING, "trainers.run_folder"},
+    # Predictions take files the way that a data set takes them.
     "trainers.serving": {
-        *("base", "pipelines", "data_prep.schema", "trainers.config", "trainers.run_config"),
-        *("trainers.run_folder", "trainers.training"),
-        # Predictions take files the way that a data set takes them.
-        "data_prep.image",
+        *_TRAINING,
+        *("trainers.run_folder", "trainers.training", "data_prep.image"),
     },
     "trainers.weights": {
-        *("base", "nets", "pipelines", "data_prep.schema", "trainers.config"),
-        *("trainers.run_config", "trainers.run_folder", "trainers.training", "trainers.scoring"),
+        *_TRAINING,
+        *("trainers.run_folder", "trainers.training", "trainers.scoring"),
     },
     # It measures everything, and nothing imports it.
     "benchmarks": {"base", "nets", "pipelines", "data_prep", "trainers"},
@@ -186,8 +175,7 @@ def test_no_room_is_too_full_to_find_a_file_in():
         entries = {
             path
             for path in folder.iterdir()
-            if (path.suffix == ".py" and path.name != "__init__.py")
-            or any(below_.is_relative_to(path) for below_ in folders)
+            if path.suffix == ".py" or any(below_.is_relative_to(path) for below_ in folders)
         }
         assert len(entries) <= MOST_ENTRIES, f"{folder} has {len(entries)} entries"
 

@@ -30,7 +30,7 @@ def main(names: list[str]) -> None:
 
 def protocols() -> list[catalogue.Entry]:
     """What evaluate.py can do, in the words of the docstring of `scoring/protocols.py`."""
-    from trainers.run_config import PROTOCOLS
+    from trainers.run_folder.files import PROTOCOLS
     from trainers.scoring import protocols
 
     said = re.findall(r"^- `(\w+)`: (.+?)(?=\n- `|\n\n)", protocols.__doc__ or "", re.M | re.S)

@@ -1,4 +1,4 @@
-"""The flags of training, as a frozen dataclass; those of later commands are in `run_config`."""
+"""The flags of training, as a frozen dataclass; those of later commands are in their sub-rooms."""
 
 import dataclasses
 import os
@@ -15,6 +15,13 @@ from pipelines.config import PipelineConfig
 # What a run folder has, by which a run's own flag file is known: see run_folder/folder.py.
 FLAGS_FILE = "flags.cfg"
 NET_DIR = "net"
+
+
+# What commands say of their flag --run.
+RUN_HELP = (
+    "The run: its folder, an experiment's for its newest run, or EXPERIMENT/NUMBER or EXPERIMENT "
+    "in runs/."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +161,24 @@ class TrainConfig:
         if not (first.isdigit() and last.isdigit() and 0 < int(first) <= int(last)):
             raise UserError(f"--profile_steps={self.profile_steps} is not FIRST:LAST, as 10:20")
         return int(first) - 1, int(last)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedConfig:
+    """Which of a run's weights."""
+
+    checkpoint: str = flag(
+        "best",
+        "Which checkpoint of the run.",
+        choices=("best", "last"),
+        group="Which of its weights",
+    )
+    weights: str = flag(
+        "auto",
+        "averaged: those of --ema_decay. plain: those that were trained. auto: the averaged ones "
+        "where there are any.",
+        choices=("auto", "averaged", "plain"),
+    )
 
 
 def read_flag_file(path: str | os.PathLike[str]) -> TrainConfig:

@@ -9,7 +9,7 @@ run folder, named by its protocol.
 """
 
 from base import commandline
-from trainers.run_config import EvaluateConfig
+from trainers.scoring.config import EvaluateConfig
 
 
 def main() -> None:

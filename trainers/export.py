@@ -9,7 +9,7 @@ run by the format's own runtime on photographs, and must give the run's logits.
 """
 
 from base import commandline
-from trainers.run_config import ExportConfig
+from trainers.serving.config import ExportConfig
 
 
 def main() -> None:

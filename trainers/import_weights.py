@@ -13,7 +13,7 @@ the classes: the weights' classes must be in the sorted order of the WNIDs, as a
 from absl import flags
 
 from base import commandline
-from trainers.run_config import ImportConfig
+from trainers.weights.config import ImportConfig
 
 flags.DEFINE_string("from", "", "The file of weights.")
 

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from base import commandline
-from trainers.run_config import PredictConfig
+from trainers.serving.config import PredictConfig
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -7,7 +7,7 @@ from pipelines.__main__ import stages
 from pipelines.chain import MAP_FUNCTIONS
 from tests.conftest import assert_one_line_error, run_command
 from trainers.__main__ import protocols
-from trainers.run_config import PROTOCOLS
+from trainers.run_folder.files import PROTOCOLS
 from trainers.training.losses import LOSSES
 from trainers.training.optimizers import OPTIMIZERS
 from trainers.training.schedules import SCHEDULES

@@ -18,7 +18,7 @@ PLUGIN = '''
 import tensorflow as tf
 
 import nets
-from pipelines.functions.map_function import MAP_FUNCTIONS, MapFunction, Stage, on_image
+from pipelines.functions.map_function import MAP_FUNCTIONS, MapFunction, Place, on_image
 from trainers.training.schedules import SCHEDULES
 
 
@@ -33,7 +33,7 @@ NETS = (nets.Net(name="two_layers", body=body),)
 @MAP_FUNCTIONS.register
 def darker(levels: int = 8) -> MapFunction:
     """Takes levels off. Source: plain."""
-    return MapFunction(on_image(lambda image: tf.maximum(image, levels) - levels), Stage.IMAGE)
+    return MapFunction(on_image(lambda image: tf.maximum(image, levels) - levels), Place.IMAGE)
 
 
 @SCHEDULES.register

@@ -14,7 +14,7 @@ from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from tests.making.datasets import write_dataset
 from trainers import config
-from trainers.run_config import TrainedConfig
+from trainers.config import TrainedConfig
 from trainers.run_folder import checkpoints, folder
 from trainers.run_folder.files import LoopState
 from trainers.serving.classifier import Classifier

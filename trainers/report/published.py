@@ -19,8 +19,8 @@ from base.commandline import UserError
 from base.spec import parse_call
 from data_prep import schema
 from pipelines.config import SYNTHETIC
-from trainers import run_config
 from trainers.config import read_flag_file
+from trainers.run_folder import files
 from trainers.run_folder.files import Evaluation, Size
 from trainers.run_folder.records import RunRecord
 
@@ -32,11 +32,11 @@ _EPOCHS_TOLERANCE = 0.01
 
 _FLAG_FILES = pathlib.Path(__file__).resolve().parents[2] / "flags"
 _OUR_PROTOCOLS = {
-    run_config.CENTER_CROP: "center crop",
-    run_config.TEN_CROP: "10 crops",
-    run_config.CROPS_144: "144 crops",
-    run_config.DENSE: "dense",
-    run_config.DENSE_MULTI_SCALE: "dense",
+    files.CENTER_CROP: "center crop",
+    files.TEN_CROP: "10 crops",
+    files.CROPS_144: "144 crops",
+    files.DENSE: "dense",
+    files.DENSE_MULTI_SCALE: "dense",
 }
 
 

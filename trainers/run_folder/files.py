@@ -24,6 +24,14 @@ from data_prep import schema
 FORMAT = 1
 LINE_FORMAT = 0
 
+# The protocols of evaluations, by the names that flags and files have for them.
+CENTER_CROP = "center_crop"
+TEN_CROP = "ten_crop"
+CROPS_144 = "crops_144"
+DENSE = "dense"
+DENSE_MULTI_SCALE = "dense_multi_scale"
+PROTOCOLS = (CENTER_CROP, TEN_CROP, CROPS_144, DENSE, DENSE_MULTI_SCALE)
+
 # (height, width) in pixels, or a square's one side.
 Size = tuple[int, int] | int
 

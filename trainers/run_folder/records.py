@@ -14,8 +14,8 @@ import statistics
 from base.commandline import UserError
 from data_prep import schema
 from trainers.config import TrainConfig
-from trainers.run_config import CENTER_CROP
 from trainers.run_folder.files import (
+    CENTER_CROP,
     Data,
     Environment,
     Evaluation,

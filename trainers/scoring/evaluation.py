@@ -17,11 +17,11 @@ from pipelines.config import SYNTHETIC, PipelineConfig
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from trainers.config import TrainConfig
-from trainers.run_config import EvaluateConfig
 from trainers.run_folder import files
 from trainers.run_folder.finding import find_run
 from trainers.run_folder.folder import Run
 from trainers.scoring import protocols
+from trainers.scoring.config import EvaluateConfig
 from trainers.scoring.probabilities import class_probabilities
 from trainers.scoring.protocols import Plan, Views
 from trainers.scoring.real_labels import read_real_labels

@@ -23,14 +23,8 @@ from pipelines.config import Phase
 from pipelines.functions.views import GOOGLENET_SHORT_SIDES
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset
-from trainers.run_config import (
-    CENTER_CROP,
-    CROPS_144,
-    DENSE,
-    DENSE_MULTI_SCALE,
-    TEN_CROP,
-    EvaluateConfig,
-)
+from trainers.run_folder.files import CENTER_CROP, CROPS_144, DENSE, DENSE_MULTI_SCALE, TEN_CROP
+from trainers.scoring.config import EvaluateConfig
 
 RESNET_SCALES = (224, 256, 384, 480, 640)  # He et al. 2016, section 3.4
 

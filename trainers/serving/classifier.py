@@ -20,8 +20,7 @@ from pipelines.chain import compile_chains
 from pipelines.config import Phase
 from pipelines.functions.decoders import JpegDecoder, RawDecoder
 from pipelines.reading.dataset import Dataset, open_dataset
-from trainers.config import TrainConfig
-from trainers.run_config import TrainedConfig
+from trainers.config import TrainConfig, TrainedConfig
 from trainers.run_folder.files import FORMAT, Data
 from trainers.run_folder.folder import DATA_FILE, Run
 from trainers.training import models

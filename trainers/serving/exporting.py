@@ -14,11 +14,11 @@ from base.commandline import UserError
 from base.files import atomic_folder
 from data_prep import schema
 from pipelines.reading.dataset import open_dataset
-from trainers.run_config import ONNX, SAVED_MODEL, TFLITE, ExportConfig
 from trainers.run_folder.finding import find_run
 from trainers.run_folder.folder import Run
 from trainers.serving import served_net
 from trainers.serving.classifier import Classifier, Stored, UnreadableError
+from trainers.serving.config import ONNX, SAVED_MODEL, TFLITE, ExportConfig
 from trainers.serving.predictions import find_files
 
 # Logits of the exported net differ from the run's by less than this, times the largest logit where

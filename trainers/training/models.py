@@ -12,8 +12,7 @@ from pipelines.chain import compile_chains
 from pipelines.config import Phase
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset
-from trainers.config import TrainConfig
-from trainers.run_config import TrainedConfig
+from trainers.config import TrainConfig, TrainedConfig
 from trainers.run_folder import checkpoints
 from trainers.run_folder.folder import Run
 

@@ -13,7 +13,6 @@ from base.spec import parse_call
 from pipelines.config import Phase
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset, open_dataset
-from trainers.run_config import ImportConfig
 from trainers.run_folder import checkpoints, plugins
 from trainers.run_folder.files import Imported, LoopState, Result
 from trainers.run_folder.finding import place_of
@@ -21,6 +20,7 @@ from trainers.run_folder.folder import RESULT_FILE, Run, new_run
 from trainers.run_folder.metrics import METRICS_FILE
 from trainers.training import models
 from trainers.training.step import COLUMNS
+from trainers.weights.config import ImportConfig
 from trainers.weights.files import WeightFile, read
 from trainers.weights.names import ORIGINS, OUR_OWN, REFUSED, Origin, numbered_from_zero
 

@@ -17,8 +17,9 @@ from pipelines.reading.dataset import open_dataset
 from tests.making.datasets import pixels, sample_photographs
 from tests.making.trained_runs import CLASSES, classifier, random_run, softmax, stored_dataset
 from tests.pipelines.functions.test_views import crops_144, ten
-from trainers.run_config import EvaluateConfig, TrainedConfig
+from trainers.config import TrainedConfig
 from trainers.scoring import evaluation, protocols
+from trainers.scoring.config import EvaluateConfig
 from trainers.scoring.real_labels import read_real_labels
 from trainers.training.replicas import open_devices
 

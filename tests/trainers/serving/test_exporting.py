@@ -15,8 +15,8 @@ from data_prep.image import conversion
 from tests.conftest import assert_one_line_error, run_command
 from tests.making.datasets import pixels, sample_photographs
 from tests.making.trained_runs import CLASSES, classifier, random_run, stored_dataset
-from trainers.run_config import FORMATS, ExportConfig
 from trainers.serving import exporting, served_net
+from trainers.serving.config import FORMATS, ExportConfig
 
 # Sizes at which each net is quick and has all its layers.
 NETS = {"alexnet": 67, "googlenet": 96, "resnet50": 64, "squeezenet1_0": 67}

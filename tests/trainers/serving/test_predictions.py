@@ -14,9 +14,10 @@ from data_prep.image import conversion
 from tests.conftest import assert_one_line_error, run_command
 from tests.making.datasets import jpeg, sample_photographs, smooth_image
 from tests.making.trained_runs import CLASSES, classifier, random_run, softmax, stored_dataset
-from trainers.run_config import EvaluateConfig, PredictConfig
 from trainers.scoring import evaluation
+from trainers.scoring.config import EvaluateConfig
 from trainers.serving import pictures, predictions
+from trainers.serving.config import PredictConfig
 from trainers.training.replicas import open_devices
 
 SIZE, CROP, IMAGES = 96, 64, 6

@@ -13,10 +13,10 @@ from tests.making.datasets import write_dataset
 from tests.nets.test_parity import randomise
 from tests.trainers.weights.test_files import write_pth
 from trainers import config
-from trainers.run_config import ImportConfig
 from trainers.run_folder import continuing
 from trainers.run_folder.finding import find_run
 from trainers.weights import importing
+from trainers.weights.config import ImportConfig
 from trainers.weights.files import WeightFile, read
 from trainers.weights.names import ORIGINS
 

@@ -1,0 +1,55 @@
+"""The flags of predict.py and export.py, as frozen dataclasses."""
+
+import dataclasses
+import os
+
+from base.commandline import UserError, flag
+from trainers.config import RUN_HELP, TrainedConfig
+
+SAVED_MODEL = "saved_model"
+TFLITE = "tflite"
+ONNX = "onnx"
+FORMATS = (SAVED_MODEL, TFLITE, ONNX)
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictConfig:
+    """What predictions on files depend on."""
+
+    trained: TrainedConfig = dataclasses.field(default_factory=TrainedConfig)
+
+    run: str = flag("", RUN_HELP, common=True)
+    json: bool = flag(False, "Print one JSON object a line, for each file.")
+    keep_going: bool = flag(
+        False, "Pass over files that cannot be read, with a warning, and exit with 0."
+    )
+    picture: str = flag("", "Draw the images with their predictions into this PNG file.")
+    saliency: str = flag(
+        "", "Draw into this PNG file which pixels the first prediction depends on (its gradient)."
+    )
+    predict_batch_size: int = flag(32, "Images a step.")
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be predicted or drawn."""
+        if self.predict_batch_size < 1:
+            raise UserError(f"--predict_batch_size={self.predict_batch_size} must be at least 1")
+        for name in ("picture", "saliency"):
+            path = getattr(self, name)
+            if path and os.path.splitext(path)[1].lower() != ".png":
+                raise UserError(f"--{name}={path} must end in .png")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """What an exported net depends on."""
+
+    trained: TrainedConfig = dataclasses.field(default_factory=TrainedConfig)
+
+    run: str = flag("", RUN_HELP, common=True)
+    format: str = flag(SAVED_MODEL, "What other programs read.", choices=FORMATS)
+    output: str = flag("", "The folder to write; it must not exist, or be empty.")
+    check_images: str = flag(
+        "",
+        "A folder of photographs on which the exported net must give the run's logits (default: "
+        "validation images of the run's data set).",
+    )

@@ -1,0 +1,20 @@
+"""The flags of import_weights.py, as a frozen dataclass."""
+
+import dataclasses
+
+from base.commandline import flag
+from trainers.config import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportConfig:
+    """The run that published weights become; --from, no name for a field, is the command's own."""
+
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+    run: str = flag("", "The experiment in which a run is made: runs/NAME, or NAME in --runs_dir.")
+    keep_device_map: bool = flag(
+        False,
+        "Keep the given device chains; else they become the normalisation that the published "
+        "weights were trained with.",
+    )
