@@ -66,7 +66,7 @@ COMMAND = textwrap.dedent(
     """A command."""
     import dataclasses
     import os
-    from data_prep import commandline
+    from base import commandline
 
     @dataclasses.dataclass(frozen=True)
     class Config:

@@ -3,7 +3,7 @@
 import pytest
 
 from base.commandline import UserError
-from base.comparison import OURS, Comparison, load
+from base.comparison import OURS, Comparison, load, table
 from tests.conftest import assert_one_line_error, run_command
 
 
@@ -37,7 +37,7 @@ def test_figures_are_kept_in_the_order_in_which_they_came(tmp_path, capsys):
         comparison.save("")
     assert load(path) == [first, second]
     done = run_command("benchmarks/speed_table.py", f"--figures={path}")
-    assert done.stdout.splitlines() == comparison.table([first, second])
+    assert done.stdout.splitlines() == table([first, second])
     assert "left out: other (No module named 'other')" in done.stdout
 
 

@@ -129,6 +129,25 @@ def test_a_damaged_directory_of_a_zip_is_said(tmp_path):
         contents(path)
 
 
+@pytest.mark.parametrize("field", [20, 24, 42])  # packed size, size, offset of the local header
+def test_a_zip_whose_fields_cannot_be_is_refused_before_memory_is_asked_for(field, tmp_path):
+    path = zipped(tmp_path / "files.zip", zipfile.ZIP_DEFLATED)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + field : at + field + 4] = struct.pack("<I", 4_000_000_000)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"directory of .* is damaged"):
+        contents(path)
+
+
+def test_a_zip_that_ends_within_its_last_record_is_said(tmp_path):
+    path = zipped(tmp_path / "files.zip", zipfile.ZIP_STORED)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"PK\x05\x06") + 10])
+    with pytest.raises(UserError, match=r"directory of .* is damaged"):
+        contents(path)
+
+
 def test_a_changed_archive_is_said_when_reading(tmp_path):
     path = zipped(tmp_path / "files.zip", zipfile.ZIP_DEFLATED)
     entries = {entry.name: entry for entry in containers.entries(path)}
