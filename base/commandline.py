@@ -225,6 +225,8 @@ def parse_flags(
     except UnicodeDecodeError:
         named = [text for text in arguments if text.lstrip("-").startswith("flagfile=")]
         raise UserError(f"{' '.join(named)} is no text: a flag file has one flag a line") from None
+    except ValueError as error:  # a null byte in the name of a flag file that another includes
+        raise UserError(f"cannot read the flags {' '.join(arguments)}: {error}") from None
     except flags.Error as error:
         if isinstance(error.__context__, OSError):  # what absl says of it is no line for people
             file, reason = error.__context__.filename, error.__context__.strerror

@@ -48,11 +48,16 @@ def parse_chain(text: str) -> list[Call]:
     stripped = text.strip()
     if not stripped:
         return []
+    node: ast.expr | None = None
     try:
         node = ast.parse(stripped, mode="eval").body
     except SyntaxError as error:
         offset = error.offset or 1
         raise UserError(f"{text!r}: cannot be read at character {offset} ({error.msg})") from None
+    except (ValueError, MemoryError, RecursionError):
+        pass  # bytes that are no text, or brackets in brackets beyond what the parser has room for
+    if node is None:
+        raise UserError(f"{text!r}: cannot be read")
     parts: list[ast.expr] = []
     while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         parts.append(node.right)
@@ -73,7 +78,7 @@ def _read_call(node: ast.expr, text: str) -> Call:
     def literal(value: ast.expr) -> Any:
         try:
             return ast.literal_eval(value)
-        except ValueError:
+        except (ValueError, TypeError):  # a list as a dictionary's key is the latter
             raise refuse(value, "an argument is a number, a string or a tuple of them") from None
 
     keywords: dict[str, Any] = {}

@@ -20,7 +20,7 @@ def zipped(method: int) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", method) as archive:
         for name, data in FILES.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, method)
         archive.comment = b"a comment"
     return stream.getvalue()
 
@@ -30,7 +30,7 @@ def zipped_64() -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for name, data in FILES.items():
-            with archive.open(name, "w", force_zip64=True) as file:
+            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as file:
                 file.write(data)
     return stream.getvalue()
 

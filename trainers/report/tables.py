@@ -164,7 +164,7 @@ def _summary(values: dict[str, Any], long: Collection[str]) -> list[str]:
     for name, value in sorted(values.items()):
         if name in long and value:
             noun = "lines" if isinstance(value, str) else "entries"
-            count = len(value.splitlines()) if isinstance(value, str) else len(value)
+            count = len(value.splitlines() if isinstance(value, str) else value)
             value = f"{count} {noun}"
         elif isinstance(value, dict):
             value = ", ".join(f"{key} {_short(inner)}" for key, inner in value.items())

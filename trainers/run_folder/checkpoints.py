@@ -30,6 +30,8 @@ MODEL = "model/"
 AVERAGES = "ema/"
 STATE = "state"
 _PATTERN = "step-*.npz"
+# What damage in a zip, in an array's header or in the state can raise.
+_DAMAGE = (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +120,7 @@ def load(path: pathlib.Path) -> Checkpoint:
         state = json.loads(arrays.pop(STATE).tobytes())
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except (KeyError, *_DAMAGE) as error:
         raise UserError(f"the checkpoint {path} is damaged ({error})") from None
     return Checkpoint(path, arrays, state)
 
@@ -159,7 +161,7 @@ def fault(path: pathlib.Path, *, whole: bool = False) -> str | None:
         return f"{path.name} is missing"
     except KeyError:
         return f"{path.name} is not a checkpoint of a training"
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except _DAMAGE as error:
         return f"{path.name} is damaged ({error})"
     return None
 

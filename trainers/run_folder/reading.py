@@ -86,7 +86,7 @@ class FolderReader:
             return {}
         try:
             value = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self.faults.append(f"{name} is not JSON ({error})")
             return {}
         wrong = _misshapen(value, shape)
@@ -191,7 +191,7 @@ def _sound_lines(texts: Sequence[str]) -> list[dict[str, Any]] | None:
     texts = [text for text in texts if text]
     try:
         lines = json.loads(f"[{','.join(texts)}]")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     sound = len(lines) == len(texts) and all(
         type(line) is dict
@@ -210,7 +210,7 @@ def _metrics_line(text: str) -> tuple[dict[str, Any] | None, str | None]:
     """A line of metrics.jsonl, or what is wrong with it."""
     try:
         line = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, "is not whole"
     wrong = _misshapen(line, _METRICS)
     return (line, None) if wrong is None else (None, wrong)

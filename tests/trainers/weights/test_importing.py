@@ -10,8 +10,8 @@ import pytest
 import nets
 from base.commandline import UserError
 from tests.making.datasets import write_dataset
+from tests.making.pth_files import pth
 from tests.nets.test_parity import randomise
-from tests.trainers.weights.test_files import write_pth
 from trainers import config
 from trainers.run_config import ImportConfig
 from trainers.run_folder import folder
@@ -105,7 +105,7 @@ def torch_squeezenet(classes: int = 3) -> dict[str, np.ndarray]:
 
 def test_torch_kernels_are_transposed(tmp_path):
     arrays = torch_squeezenet()
-    write_pth(tmp_path / "net.pth", arrays)
+    (tmp_path / "net.pth").write_bytes(pth(arrays))
     model = nets.build("squeezenet1_1", 3, 67)
     importing.assign(model, read(tmp_path / "net.pth"), nets.entry("squeezenet1_1"))
     kernel = model.get_layer("fire5_expand3x3").kernel.numpy()
@@ -177,7 +177,7 @@ def test_nets_that_compute_something_else_are_refused(form, name, says):
 
 def test_an_imported_run_is_a_finished_one(tmp_path):
     data = write_dataset(tmp_path / "data", num_classes=3, size=72)
-    write_pth(tmp_path / "net.pth", torch_squeezenet())
+    (tmp_path / "net.pth").write_bytes(pth(torch_squeezenet()))
     train = config.parse(
         [
             "--net=squeezenet1_1",
