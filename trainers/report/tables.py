@@ -162,7 +162,7 @@ def _summary(values: dict[str, Any], long: Collection[str]) -> list[str]:
     """A file's values, one line each; of long ones only how long they are."""
     lines = []
     for name, value in sorted(values.items()):
-        if name in long and value:
+        if name in long and value and isinstance(value, str | list):
             noun = "lines" if isinstance(value, str) else "entries"
             count = len(value.splitlines() if isinstance(value, str) else value)
             value = f"{count} {noun}"
