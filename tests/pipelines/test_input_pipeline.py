@@ -79,6 +79,7 @@ def test_same_bytes_on_any_number_of_replicas_and_threads(directory, two_epochs,
     assert_equal(ours, two_epochs)
 
 
+@pytest.mark.slow(reason="twenty starts are traced")
 def test_resuming_at_twenty_random_positions_continues_bit_for_bit(directory):
     # Few map functions, because each start is traced anew.
     changes = {
@@ -130,6 +131,7 @@ def test_overfitting_repeats_the_first_batches_pixel_by_pixel(directory, two_epo
         )
 
 
+@pytest.mark.slow(reason="each host is traced")
 @pytest.mark.parametrize(("hosts", "replicas", "start"), [(2, 2, 0), (2, 4, 9), (4, 4, 3)])
 def test_hosts_together_have_the_batches_of_one(directory, two_epochs, hosts, replicas, start):
     parts = [

@@ -19,6 +19,7 @@ if (
     from pipelines.reading.dataset import Dataset
 
 PACKAGES = ("tensorflow", "keras", "numpy")
+CONSTRAINTS = pathlib.Path(__file__).resolve().parents[2] / "constraints.txt"
 
 # Of an uncommitted change so much is kept: more is not source, and every run has its own copy.
 MAX_DIFF_CHARACTERS = 200_000
@@ -38,6 +39,7 @@ def describe_environment() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "memory_gib": _memory_gib(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
+        "constraints": describe_constraints(CONSTRAINTS),
         "gpus": [
             tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
             for gpu in tf.config.list_physical_devices("GPU")
@@ -54,6 +56,27 @@ def describe_environment() -> dict[str, Any]:
             f"the first {len(kept)} of {len(diff)} characters are kept"
         )
     return environment
+
+
+def describe_constraints(path: pathlib.Path) -> dict[str, Any] | None:
+    """Whether the installed packages are those that a file of constraints pins; None without it.
+
+    `differing` says by name what is installed in place of what the file has.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    lines = (line.partition("#")[0].strip() for line in content.decode().splitlines())
+    differing = {}
+    for name, wanted in (line.split("==") for line in lines if line):
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            installed = "none"
+        if installed != wanted:
+            differing[name] = f"{installed} instead of {wanted}"
+    return {"sha256": hashlib.sha256(content).hexdigest(), "differing": differing}
 
 
 def describe_data(dataset: Dataset, config: TrainConfig) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def all_of_ilsvrc() -> Source:
     return Source("tars", "", "", classes, train + validation)
 
 
+@pytest.mark.slow(reason="a million images are listed")
 def test_all_of_ilsvrc_is_complete_and_what_is_missing_is_named():
     source = all_of_ilsvrc()
     assert findings(source) == [

@@ -97,6 +97,7 @@ def test_same_every_epoch():
     np.testing.assert_array_equal(frozen.numbers(0), frozen.numbers(7))
 
 
+@pytest.mark.slow(reason="it traces 46 data sets")
 @pytest.mark.parametrize("start", range(0, 160, 7))
 def test_resuming_delivers_what_would_have_come(start):
     whole = delivered(order(), epochs=3)
@@ -123,7 +124,7 @@ def resumed_orders(draw) -> tuple[Order, int, int]:
     return made, chunk, draw(st.integers(0, 3 * made.length // chunk - 1))
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(case=resumed_orders())
 def test_any_order_resumed_at_any_chunk_goes_on_as_it_would_have(case):
     made, chunk, start = case
@@ -175,6 +176,7 @@ def test_too_few_records_are_an_error_and_not_an_early_end():
         delivered(order(), epochs=1, shards=short)
 
 
+@pytest.mark.slow(reason="as many records as a tenth of ILSVRC, six times")
 def test_a_large_data_set_is_well_mixed():
     """As many records and shards as a tenth of ILSVRC, and a buffer of 1 % of them."""
     count = 128_000

@@ -21,6 +21,8 @@ from trainers.scoring import evaluation, protocols
 from trainers.scoring.real_labels import read_real_labels
 from trainers.training.replicas import make_strategy
 
+pytestmark = pytest.mark.slow(reason="each protocol is compiled for nets of several sizes")
+
 SIZE, CROP, IMAGES = 96, 64, 6
 NET = "resnet10(width=8)"
 

@@ -17,6 +17,8 @@ from tests.making.trained_runs import CLASSES, classifier, random_run, stored_da
 from trainers.run_config import FORMATS, ExportConfig
 from trainers.serving import exporting, served_net
 
+pytestmark = pytest.mark.slow(reason="every format of a net is compiled and run")
+
 # Sizes at which each net is quick and has all its layers.
 NETS = {"alexnet": 67, "googlenet": 96, "resnet50": 64, "squeezenet1_0": 67}
 SIZE = 112

@@ -54,6 +54,7 @@ def made(run):
     return classifier(run)
 
 
+@pytest.mark.slow(reason="it compiles a net for several sizes")
 def test_original_files_and_stored_images_give_the_evaluations_probabilities(
     run, made, photographs
 ):

@@ -42,6 +42,7 @@ def test_a_net_whose_weights_depend_on_the_size_is_refused():
         models.AtSizes(builds)
 
 
+@pytest.mark.slow(reason="it trains several times")
 def test_training_grows_its_images_and_resumes_among_them(generated_data, tmp_path):
     flags = [
         "--net=resnet10(width=4)",

@@ -35,6 +35,7 @@ APPLICATIONS = {
 }
 
 
+@pytest.mark.slow(reason="it builds large nets twice")
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_keras_applications_give_their_logits(name, tmp_path):
     application, size, gamma, suffix, options = APPLICATIONS[name]
@@ -67,6 +68,7 @@ TORCHVISION_ARRAYS = {
 }
 
 
+@pytest.mark.slow(reason="it builds large nets")
 @pytest.mark.parametrize("name", TORCHVISION_ARRAYS)
 def test_torchvisions_names_cover_every_variable_once(name):
     size = {"inception_v3_torchvision": 299, "alexnet_owt": 99}.get(name, 64)
