@@ -3,7 +3,7 @@
 import keyword
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.commandline import UserError
@@ -27,12 +27,14 @@ calls = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(calls)
 def test_call_reads_back(call):
     assert parse_call(str(call)) == call
 
 
-@given(st.lists(calls, max_size=4))
+@settings(max_examples=50)
+@given(st.lists(calls, max_size=3))
 def test_chain_reads_back(chain):
     assert parse_chain("|".join(str(call) for call in chain)) == chain
 

@@ -138,6 +138,7 @@ def layers_in(head):
     return {"aux1": 512, "aux2": 528}[head]
 
 
+@pytest.mark.slow(reason="it builds AlexNet")
 @pytest.mark.parametrize("image_size", [224, 227])
 def test_alexnet_layer_by_layer(image_size):
     model = nets.build("alexnet", image_size=image_size)

@@ -72,6 +72,7 @@ def test_elements_are_what_the_contract_says(two_epochs):
     assert len(np.unique(two_epochs["seed"], axis=0)) == count
 
 
+@pytest.mark.slow(reason="six pipelines are traced")
 @pytest.mark.parametrize("replicas", [1, 2, 4])
 @pytest.mark.parametrize("threads", [1, 5])
 def test_same_bytes_on_any_number_of_replicas_and_threads(directory, two_epochs, replicas, threads):
@@ -106,6 +107,7 @@ def test_a_cache_changes_no_byte(directory, two_epochs, tmp_path, cache):
     assert_equal(train(directory, changes={"cache": place}, epochs=2), two_epochs)
 
 
+@pytest.mark.slow(reason="each seed is traced")
 def test_another_seed_gives_other_pixels_and_tensorflows_own_seed_does_not(directory, two_epochs):
     other = train(directory, changes={"seed": 4}, epochs=1)
     assert not np.array_equal(other["label"], two_epochs["label"][: STEPS * BATCH])
@@ -146,6 +148,7 @@ def test_hosts_together_have_the_batches_of_one(directory, two_epochs, hosts, re
         np.testing.assert_array_equal(ours, expected[start * BATCH :], err_msg=name)
 
 
+@pytest.mark.slow(reason="each host is traced")
 def test_hosts_read_different_images_and_their_seeds_never_meet(directory):
     flags = config(directory, train_batch_size=8, host_reading="own_shards")
     dataset = open_dataset(flags)
@@ -201,6 +204,7 @@ def test_evaluation_of_the_training_split(directory):
     assert ours["weight"].sum() == 60
 
 
+@pytest.mark.slow(reason="three pipelines are traced")
 def test_no_thread_of_an_autotuner_is_waited_for_at_the_end(directory):
     """An iterator's end waits for it in some runs and not in others, for up to a minute."""
     flags = config(directory)
@@ -281,6 +285,7 @@ def test_image_size_is_what_batches_have(directory):
     assert input_pipeline.image_size(taller, training=False) == (24, 24)
 
 
+@pytest.mark.slow(reason="each size is traced")
 def test_the_size_of_training_images_changes_by_epochs(directory):
     changes = {
         "train_map": "decode_random_crop({size})|random_flip",

@@ -124,7 +124,7 @@ def resumed_orders(draw) -> tuple[Order, int, int]:
     return made, chunk, draw(st.integers(0, 3 * made.length // chunk - 1))
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(case=resumed_orders())
 def test_any_order_resumed_at_any_chunk_goes_on_as_it_would_have(case):
     made, chunk, start = case

@@ -12,6 +12,7 @@ from trainers.run_folder.metrics import read_metrics
 from trainers.training import models, session
 
 
+@pytest.mark.slow(reason="it builds each net at two sizes")
 @pytest.mark.parametrize(("first", "second"), [(48, 32), (32, 57)])
 def test_a_net_at_another_size_is_the_same_net(first, second):
     keras.utils.set_random_seed(0)

@@ -156,6 +156,7 @@ def test_clipping_sees_the_whole_batch_s_gradient(replicas):
         np.testing.assert_allclose((a.numpy() - before) / 3, b.numpy() - before, atol=1e-6)
 
 
+@pytest.mark.slow(reason="it compiles a step of its own")
 def test_averaged_weights_are_what_is_evaluated():
     decay = 0.75
     stepper = make("alexnet_small", 56, ema_decay=decay)
@@ -205,6 +206,7 @@ def test_float16_overflow_is_skipped_on_every_replica_and_lowers_the_scale(repli
     assert np.isfinite(stepper.take(1)[0, GRADIENT_NORM])
 
 
+@pytest.mark.slow(reason="it compiles a step of its own")
 def test_a_step_that_is_not_finite_ends_the_call_and_changes_nothing():
     data = stream(56)
     data["image"][BATCH + 3, 5, 5, 0] = np.nan

@@ -115,6 +115,7 @@ def test_torch_kernels_are_transposed(tmp_path):
     np.testing.assert_array_equal(model.get_layer("conv10").bias, arrays["classifier.1.bias"])
 
 
+@pytest.mark.slow(reason="it builds AlexNet")
 def test_the_first_matrix_after_the_maps_is_reordered():
     model = nets.build("vgg11", 3, 64)  # 2x2 positions of 512 maps
     flat = RNG.normal(size=(4096, 512 * 4)).astype(np.float32)
