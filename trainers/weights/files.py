@@ -175,7 +175,7 @@ def _unpickled(file: Any, storage: Callable[[Any], Any]) -> Any:
     start = file.tell()
     with warnings.catch_warnings(action="ignore"):  # of texts that are damaged
         for place, (operation, argument, _) in enumerate(pickletools.genops(file)):
-            if operation.name.endswith("PUT") and argument > place:
+            if argument is not None and operation.name.endswith("PUT") and argument > place:
                 raise ValueError(f"an object is numbered {argument} after {place} instructions")
     file.seek(start)
     return _Unpickler(file, storage).load()
