@@ -9,7 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from base.spec import Call, UserError, parse_chain
+from base.commandline import UserError
+from base.spec import Call, parse_chain
 
 # Importing them registers their map functions.
 from pipelines.functions import (  # noqa: F401

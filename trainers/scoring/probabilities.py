@@ -8,11 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines import input_pipeline, whole_images
+from pipelines.batches import Batch
 from pipelines.config import PipelineConfig
 from pipelines.reading.dataset import Dataset
 from trainers.scoring.protocols import Views
 
-DeviceMap = Callable[[input_pipeline.Batch], input_pipeline.Batch]
+DeviceMap = Callable[[Batch], Batch]
 
 
 def class_probabilities(
