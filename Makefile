@@ -1,23 +1,28 @@
 # make demo   sets up, prepares the embedded sample, trains, evaluates, draws: about 4 minutes
-# make test   sets up and runs every test
+# make test   sets up and runs every test; ROOM=nets, ROOM=trainers/training: those of one room
+# make quick  sets up and runs the tests that take no minutes, before each commit; ROOM as above
 # make cover  sets up, runs every test, and prints which lines of the rooms none has run
 # make lint   sets up and runs the linter, the formatter's check and the type checker
 # make bench  sets up and measures speed beside the peers; SOURCE=/path/to/the/tars: on those
 # make setup  sets up alone
 #
+# What is installed is pinned by constraints.txt, so that runs repeat to the bit elsewhere;
+# CONSTRAINTS= (with nothing) takes the newest that setup.cfg allows.
+#
 # Each sets up its own .venv on a fresh machine; what is set up already is not set up again.
 
 PYTHON ?= python3.11
 VENV := .venv
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 # The GPU extra where there is an NVIDIA driver that answers.
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),gpu)
 DEMO := demo
 
-.PHONY: demo test cover lint bench setup clean
+.PHONY: demo test quick cover lint bench setup clean
 
 setup: $(VENV)/.setup
-test cover lint: $(VENV)/.setup_test
+test quick cover lint: $(VENV)/.setup_test
 bench: $(VENV)/.setup_bench
 
 $(VENV)/.python:
@@ -30,12 +35,13 @@ empty :=
 comma := ,
 space := $(empty) $(empty)
 extras = $(subst $(space),$(comma),$(strip $(GPU) $(1)))
-install = $(BIN)/pip install --quiet --disable-pip-version-check --editable '.$(if $(extras),[$(extras)])'
+pip = $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+install = $(pip) --editable '.$(if $(extras),[$(extras)])'
 
-$(VENV)/.setup: $(VENV)/.python setup.cfg
+$(VENV)/.setup: $(VENV)/.python setup.cfg $(CONSTRAINTS)
 	$(call install,)
 	touch $@
-$(VENV)/.setup_test: $(VENV)/.python setup.cfg
+$(VENV)/.setup_test: $(VENV)/.python setup.cfg $(CONSTRAINTS)
 	$(call install,test beam export)
 	touch $@ $(VENV)/.setup
 # The peers are several GB, and some exist for some machines only: what is missing is left out.
@@ -43,7 +49,7 @@ PEERS := $(shell sed -n '/^bench =/,/^[a-z\[]/s/^    //p' setup.cfg)
 $(VENV)/.setup_bench: $(VENV)/.setup setup.cfg
 	@for peer in $(foreach peer,$(PEERS),'$(peer)'); do \
 	    echo "installing $$peer"; \
-	    $(BIN)/pip install --quiet --disable-pip-version-check "$$peer" \
+	    $(pip) "$$peer" \
 	        || echo "could not install $$peer: it is left out"; \
 	done
 	touch $@
@@ -81,8 +87,12 @@ bench:
 
 # Two test files at a time, as most of their time is Python's, on one core; the longest begin.
 PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+TESTS := $(if $(ROOM),tests/$(ROOM:tests/%=%))
 test:
-	$(PYTEST)
+	$(PYTEST) $(TESTS)
+
+quick:
+	$(PYTEST) -m 'not end_to_end and not slow' $(TESTS)
 
 cover:
 	$(PYTEST) --cov --cov-report=term-missing

@@ -12,7 +12,8 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
-from base.commandline import UserError, flag
+from base.commandline import flag
+from base.errors import UserError
 from base.spec import Registry
 
 WIDTH = 100

@@ -10,7 +10,7 @@ import pathlib
 import statistics
 from collections.abc import Sequence
 
-from base.commandline import UserError
+from base.errors import UserError
 
 OURS = "ours"
 

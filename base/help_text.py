@@ -16,7 +16,7 @@ _COMMON = """  --flagfile: reads flags from a file, one a line; what comes later
   --helpfull: the flags of every module, TensorFlow's and absl's own too."""
 
 
-def help_text(usage: str, configs: Iterable[type], others: Iterable[flags.Flag] = ()) -> str:
+def help_text(usage: str, configs: Iterable[type], others: Iterable[flags.Flag[Any]] = ()) -> str:
     """The whole text.
 
     Args:

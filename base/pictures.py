@@ -4,7 +4,7 @@ import pathlib
 
 from PIL import Image
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.files import atomic
 
 

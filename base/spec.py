@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from base import plugins
-from base.commandline import UserError
+from base.errors import UserError
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
@@ -49,11 +49,16 @@ def parse_chain(text: str) -> list[Call]:
     stripped = text.strip()
     if not stripped:
         return []
+    node: ast.expr | None = None
     try:
         node = ast.parse(stripped, mode="eval").body
     except SyntaxError as error:
         offset = error.offset or 1
         raise UserError(f"{text!r}: cannot be read at character {offset} ({error.msg})") from None
+    except (ValueError, MemoryError, RecursionError):
+        pass  # bytes that are no text, or brackets in brackets beyond what the parser has room for
+    if node is None:
+        raise UserError(f"{text!r}: cannot be read")
     parts: list[ast.expr] = []
     while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         parts.append(node.right)
@@ -74,7 +79,7 @@ def _read_call(node: ast.expr, text: str) -> Call:
     def literal(value: ast.expr) -> Any:
         try:
             return ast.literal_eval(value)
-        except ValueError:
+        except (ValueError, TypeError):  # a list as a dictionary's key is the latter
             raise refuse(value, "an argument is a number, a string or a tuple of them") from None
 
     keywords: dict[str, Any] = {}

@@ -11,8 +11,9 @@ the systems differ. The peers come with the `bench` extra; one that is missing i
 import contextlib
 import dataclasses
 
-from base.commandline import UserError, config_from_flags, flag, run
+from base.commandline import config_from_flags, flag, run
 from base.comparison import OURS, Comparison
+from base.errors import UserError
 from benchmarks.contender import Contender, measure_in_turns
 from data_prep import schema
 

@@ -16,8 +16,9 @@ import statistics
 from collections.abc import Sequence
 
 import nets
-from base.commandline import UserError, config_from_flags, flag, run
+from base.commandline import config_from_flags, flag, run
 from base.comparison import OURS, Comparison
+from base.errors import UserError
 from base.spec import parse_call
 from benchmarks.contender import Contender, measure_in_turns
 from benchmarks.training_step_peers import PYTORCH_NETS, SYSTEMS
@@ -87,7 +88,7 @@ def _contenders(
         if not problem:
             contenders.append(contender)
         elif system == OURS:
-            raise UserError(problem.removeprefix("base.commandline.UserError: "))
+            raise UserError(problem.removeprefix("base.UserError: "))
         else:
             left_out[system] = problem
     return contenders, left_out

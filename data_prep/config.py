@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from base.commandline import UserError, flag
+from base.commandline import flag
+from base.errors import UserError
 from base.parallel import usable_cores
 from data_prep.schema import ENCODINGS, GEOMETRIES, SPLITS, ImageSettings
 from data_prep.source.layouts import LAYOUTS

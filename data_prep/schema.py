@@ -28,7 +28,7 @@ import numpy as np
 from etils import epath
 
 from base import typed_json
-from base.commandline import UserError
+from base.errors import UserError
 
 VERSION = "1.0.0"
 TRAIN = "train"

@@ -11,7 +11,8 @@ the statistics and TensorFlow Datasets' metadata agree. The exit code is 0 only 
 import dataclasses
 
 from base import commandline
-from base.commandline import UserError, flag
+from base.commandline import flag
+from base.errors import UserError
 from base.parallel import usable_cores
 from base.tensorflow_start import start_tensorflow
 from data_prep.config import SourceConfig

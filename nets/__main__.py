@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from base import plugins
-from base.commandline import UserError
+from base.errors import UserError
 
 from . import _summary, build, entry, names, register
 

@@ -15,7 +15,7 @@ import keras
 
 from . import _layers, _linear_layers, _padding
 from ._padding import Pad
-from ._registry import Net, ResponseNorm
+from ._registry import Net, ResponseNorm, Tensor
 
 # Keras's name of an initialiser, or its config: data, from which every layer makes its own (an
 # initialiser object that layers shared would give them all the same values).
@@ -74,7 +74,7 @@ class Builder:
 
     def conv(
         self,
-        x: Any,
+        x: Tensor,
         filters: int,
         size: int | tuple[int, int],
         strides: int = 1,
@@ -86,7 +86,7 @@ class Builder:
         use_bias: bool = True,
         kernel_initializer: Initializer | None = None,
         bias_initializer: float | None = None,
-    ) -> Any:
+    ) -> Tensor:
         """A convolution [batch, h, w, c] -> [batch, h', w', filters]."""
         x, padding = self._padded(x, size, strides, pad, name)
         layer = _linear_layers.Conv2D if groups == 1 else _linear_layers.GroupedConv2D
@@ -105,14 +105,14 @@ class Builder:
         )(x)
 
     def conv_relu(
-        self, x: Any, filters: int, size: int | tuple[int, int], strides: int = 1, **kwargs: Any
-    ) -> Any:
+        self, x: Tensor, filters: int, size: int | tuple[int, int], strides: int = 1, **kwargs: Any
+    ) -> Tensor:
         """A convolution with ReLU, under one name."""
         return self.conv(x, filters, size, strides, activation="relu", **kwargs)
 
     def conv_bn(
         self,
-        x: Any,
+        x: Tensor,
         filters: int,
         size: int | tuple[int, int],
         strides: int = 1,
@@ -120,26 +120,26 @@ class Builder:
         name: str,
         zero_gamma: bool = False,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Tensor:
         """A convolution without bias ``name``, then batch normalisation ``name``_bn."""
         x = self.conv(x, filters, size, strides, name=name, use_bias=False, **kwargs)
         return self.batch_norm(x, name=f"{name}_bn", zero_gamma=zero_gamma)
 
     def conv_bn_relu(
         self,
-        x: Any,
+        x: Tensor,
         filters: int,
         size: int | tuple[int, int],
         strides: int = 1,
         *,
         name: str,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Tensor:
         """``conv_bn``, then ReLU ``name``_relu."""
         x = self.conv_bn(x, filters, size, strides, name=name, **kwargs)
         return self.relu(x, name=f"{name}_relu")
 
-    def space_to_depth_stem(self, x: Any, filters: int, *, name: str) -> Any:
+    def space_to_depth_stem(self, x: Tensor, filters: int, *, name: str) -> Tensor:
         """ResNet's first convolution (7x7, stride 2, padded by 3, no bias) over 2x2 blocks."""
         if x.shape[1] is None:
             raise ValueError(
@@ -161,8 +161,8 @@ class Builder:
         )(x)
 
     def depthwise_conv(
-        self, x: Any, size: int, strides: int = 1, *, name: str, pad: Pad = 0
-    ) -> Any:
+        self, x: Tensor, size: int, strides: int = 1, *, name: str, pad: Pad = 0
+    ) -> Tensor:
         """A convolution without bias of each feature map by itself."""
         x, padding = self._padded(x, size, strides, pad, name)
         return keras.layers.DepthwiseConv2D(
@@ -177,7 +177,7 @@ class Builder:
 
     # Pooling
 
-    def max_pool(self, x: Any, size: int, strides: int, *, name: str, pad: Pad = 0) -> Any:
+    def max_pool(self, x: Tensor, size: int, strides: int, *, name: str, pad: Pad = 0) -> Tensor:
         """Maximum pooling of what follows a ReLU, so that it doesn't matter what is padded."""
         x, padding = self._padded(x, size, strides, pad, name)
         return keras.layers.MaxPooling2D(
@@ -186,14 +186,14 @@ class Builder:
 
     def avg_pool(
         self,
-        x: Any,
+        x: Tensor,
         size: int,
         strides: int,
         *,
         name: str,
         same: bool = False,
         count_zeros: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         """Average pooling; ``same`` keeps the sides, and pads for it.
 
         What is padded counts in the means only with ``count_zeros`` (torch does, TensorFlow not).
@@ -205,15 +205,15 @@ class Builder:
             size, strides, padding=padding, data_format="channels_last", name=name
         )(x)
 
-    def zero_pad(self, x: Any, pixels: int, *, name: str) -> Any:
+    def zero_pad(self, x: Tensor, pixels: int, *, name: str) -> Tensor:
         """Zeros around the feature maps."""
         return keras.layers.ZeroPadding2D(pixels, data_format="channels_last", name=name)(x)
 
-    def blur_pool(self, x: Any, *, name: str) -> Any:
+    def blur_pool(self, x: Tensor, *, name: str) -> Tensor:
         """A binomial blur before a strided layer; the size stays."""
         return _layers.BlurPool(name=name)(x)
 
-    def global_avg_pool(self, x: Any, *, name: str, keepdims: bool = False) -> Any:
+    def global_avg_pool(self, x: Tensor, *, name: str, keepdims: bool = False) -> Tensor:
         """The mean over all positions, [batch, c], or [batch, 1, 1, c] with ``keepdims``."""
         return keras.layers.GlobalAveragePooling2D(
             data_format="channels_last", keepdims=keepdims, name=name
@@ -223,14 +223,14 @@ class Builder:
 
     def fc(
         self,
-        x: Any,
+        x: Tensor,
         units: int,
         *,
         name: str,
         activation: str | None = None,
         kernel_initializer: Initializer | None = None,
         bias_initializer: float | None = None,
-    ) -> Any:
+    ) -> Tensor:
         """A fully connected layer -> [batch, units]; feature maps are flattened row by row.
 
         In the fully convolutional form, where it has feature maps before it, it is a convolution ->
@@ -256,11 +256,11 @@ class Builder:
             name=name,
         )(x)
 
-    def fc_relu(self, x: Any, units: int, **kwargs: Any) -> Any:
+    def fc_relu(self, x: Tensor, units: int, **kwargs: Any) -> Tensor:
         """A fully connected layer with ReLU, under one name."""
         return self.fc(x, units, activation="relu", **kwargs)
 
-    def batch_norm(self, x: Any, *, name: str, zero_gamma: bool = False) -> Any:
+    def batch_norm(self, x: Tensor, *, name: str, zero_gamma: bool = False) -> Tensor:
         """Batch normalisation with the constants of the net's entry."""
         constants = self.net.batch_norm
         if constants is None:
@@ -274,24 +274,24 @@ class Builder:
             name=name,
         )(x)
 
-    def relu(self, x: Any, *, name: str, maximum: float | None = None) -> Any:
+    def relu(self, x: Tensor, *, name: str, maximum: float | None = None) -> Tensor:
         """max(x, 0), cut at ``maximum`` where given."""
         return keras.layers.ReLU(maximum, name=name)(x)
 
-    def lrn(self, x: Any, constants: ResponseNorm, *, name: str) -> Any:
+    def lrn(self, x: Tensor, constants: ResponseNorm, *, name: str) -> Tensor:
         """Local response normalisation across channels."""
         c = constants
         return _layers.LocalResponseNormalization(c.size, c.alpha, c.beta, c.k, name=name)(x)
 
-    def dropout(self, x: Any, rate: float, *, name: str) -> Any:
+    def dropout(self, x: Tensor, rate: float, *, name: str) -> Tensor:
         """Drops values with probability ``rate`` in training."""
         return _layers.Dropout(rate, name=name)(x)
 
-    def stochastic_depth(self, x: Any, rate: float, *, name: str) -> Any:
+    def stochastic_depth(self, x: Tensor, rate: float, *, name: str) -> Tensor:
         """Drops all of an example's feature maps with probability ``rate`` in training."""
         return _layers.StochasticDepth(rate, name=name)(x)
 
-    def squeeze_excite(self, x: Any, ratio: int, *, name: str) -> Any:
+    def squeeze_excite(self, x: Tensor, ratio: int, *, name: str) -> Tensor:
         """Scales each feature map by a gate in (0, 1) computed from all maps' means.
 
         Hu et al. 2018 (arXiv:1709.01507), section 3; 1x1 convolutions with biases, as in the
@@ -303,15 +303,15 @@ class Builder:
         gate = self.conv(gate, channels, 1, activation="sigmoid", name=f"{name}_up")
         return keras.layers.Multiply(name=name)([x, gate])
 
-    def pad_channels(self, x: Any, channels: int, *, name: str) -> Any:
+    def pad_channels(self, x: Tensor, channels: int, *, name: str) -> Tensor:
         """Appends feature maps of zeros until there are ``channels``."""
         return _layers.PadChannels(channels, name=name)(x)
 
-    def concat(self, tensors: Sequence[Any], *, name: str) -> Any:
+    def concat(self, tensors: Sequence[Tensor], *, name: str) -> Tensor:
         """Joins feature maps along the channels."""
         return keras.layers.Concatenate(axis=-1, name=name)(tensors)
 
-    def add(self, tensors: Sequence[Any], *, name: str) -> Any:
+    def add(self, tensors: Sequence[Tensor], *, name: str) -> Tensor:
         """The sum of feature maps."""
         return keras.layers.Add(name=name)(tensors)
 
@@ -320,8 +320,8 @@ class Builder:
         return {"class_name": "Constant", "config": {"value": value}}
 
     def _padded(
-        self, x: Any, size: int | tuple[int, int], strides: int, pad: Pad, name: str
-    ) -> tuple[Any, str]:
+        self, x: Tensor, size: int | tuple[int, int], strides: int, pad: Pad, name: str
+    ) -> tuple[Tensor, str]:
         """Pads with zeros; returns the result and the ``padding`` for the layer on top of it.
 
         Where the padding happens to be SAME's, the layer does it itself and nothing is copied.

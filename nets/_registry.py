@@ -17,7 +17,10 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
+
+# A keras.KerasTensor while a net is built, a backend's tensor while it runs; keras has no types.
+Tensor: TypeAlias = Any
 
 _PACKAGE_FOLDER = Path(__file__).parent
 

@@ -10,9 +10,9 @@ Sides of the feature maps stand in the margin, for the net's own input.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._registry import Net, PublishedError, ResponseNorm
+from ._registry import Net, PublishedError, ResponseNorm, Tensor
 
 if TYPE_CHECKING:
     from ._builder import Builder
@@ -34,7 +34,9 @@ LRN = ResponseNorm(size=5, alpha=1e-4, beta=0.75, k=2.0)
 CAFFE_LRN = ResponseNorm(size=5, alpha=1e-4 / 5, beta=0.75, k=1.0)
 
 
-def alexnet(nn: Builder, x: Any, num_classes: int, *, groups: int, dropout: float = 0.5) -> Any:
+def alexnet(
+    nn: Builder, x: Tensor, num_classes: int, *, groups: int, dropout: float = 0.5
+) -> Tensor:
     """Section 3.5 and figure 2; initialised as in section 5, half of the biases with ones."""
     nn = nn.using(kernel_initializer=nn.normal(0.01))
     x = nn.conv_relu(x, 96, 11, 4, pad="ceil", name="conv1")  # 55
@@ -54,7 +56,7 @@ def alexnet(nn: Builder, x: Any, num_classes: int, *, groups: int, dropout: floa
     return nn.fc(x, num_classes, name="fc8")
 
 
-def caffenet(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> Any:
+def caffenet(nn: Builder, x: Tensor, num_classes: int, *, dropout: float = 0.5) -> Tensor:
     """BVLC's bvlc_reference_caffenet: each pooling comes before its normalisation."""
     nn = nn.using(kernel_initializer=nn.normal(0.01))
     x = nn.conv_relu(x, 96, 11, 4, name="conv1")  # 55
@@ -75,7 +77,7 @@ def caffenet(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> 
     return nn.fc(x, num_classes, name="fc8")
 
 
-def alexnet_owt(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> Any:
+def alexnet_owt(nn: Builder, x: Tensor, num_classes: int, *, dropout: float = 0.5) -> Tensor:
     """One tower of 64 to 384 maps without normalisation, as torchvision has it."""
     nn = nn.using(kernel_initializer=nn.torch_default())
     x = nn.conv_relu(x, 64, 11, 4, pad=2, name="conv1")  # 55
@@ -93,7 +95,7 @@ def alexnet_owt(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) 
     return nn.fc(x, num_classes, name="fc8")
 
 
-def alexnet_small(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> Any:
+def alexnet_small(nn: Builder, x: Tensor, num_classes: int, *, dropout: float = 0.5) -> Tensor:
     """One of AlexNet's two towers for 56 pixels: from pool1 on the sides are AlexNet's own."""
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_in", "untruncated_normal"))
     x = nn.conv_relu(x, 48, 5, pad=2, name="conv1")  # 56

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._registry import BatchNorm, Net, PublishedError
+from ._registry import BatchNorm, Net, PublishedError, Tensor
 
 if TYPE_CHECKING:
     from ._builder import Builder
@@ -17,7 +17,7 @@ GROWTH = 32  # k in table 1
 Blocks = tuple[int, int, int, int]
 
 
-def dense_layer(nn: Builder, x: Any, name: str) -> Any:
+def dense_layer(nn: Builder, x: Tensor, name: str) -> Tensor:
     """BN, ReLU, 1x1 of 4k maps, BN, ReLU, 3x3 of k maps, joined to what came in (section 3)."""
     y = nn.relu(nn.batch_norm(x, name=f"{name}_bn1"), name=f"{name}_relu1")
     y = nn.conv(y, 4 * GROWTH, 1, use_bias=False, name=f"{name}_conv1")
@@ -26,14 +26,14 @@ def dense_layer(nn: Builder, x: Any, name: str) -> Any:
     return nn.concat([x, y], name=name)
 
 
-def transition(nn: Builder, x: Any, name: str) -> Any:
+def transition(nn: Builder, x: Tensor, name: str) -> Tensor:
     """Halves the maps (compression 0.5) and the sides."""
     x = nn.relu(nn.batch_norm(x, name=f"{name}_bn"), name=f"{name}_relu")
     x = nn.conv(x, x.shape[-1] // 2, 1, use_bias=False, name=f"{name}_conv")
     return nn.avg_pool(x, 2, 2, name=name)
 
 
-def densenet(nn: Builder, x: Any, num_classes: int, *, blocks: Blocks) -> Any:
+def densenet(nn: Builder, x: Tensor, num_classes: int, *, blocks: Blocks) -> Tensor:
     """Table 1; initialised as in fb.resnet.torch, on which the authors' code is built."""
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_out", "untruncated_normal"))
     x = nn.conv_bn_relu(x, 2 * GROWTH, 7, 2, pad=3, name="conv1")  # 112

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._registry import Net, PublishedError
+from ._registry import Net, PublishedError, Tensor
 from .alexnet import CAFFE_LRN  # the paper gives no constants, BVLC's model has these
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ INCEPTION = {
 }
 
 
-def inception(nn: Builder, x: Any, module: str) -> Any:
+def inception(nn: Builder, x: Tensor, module: str) -> Tensor:
     """Figure 2(b): four branches side by side."""
     n1x1, reduce3, n3x3, reduce5, n5x5, projection = INCEPTION[module]
     name = f"inception_{module}"
@@ -43,7 +43,7 @@ def inception(nn: Builder, x: Any, module: str) -> Any:
     return nn.concat([point, small, large, pooled], name=name)
 
 
-def auxiliary_head(nn: Builder, x: Any, num_classes: int, *, name: str) -> Any:
+def auxiliary_head(nn: Builder, x: Tensor, num_classes: int, *, name: str) -> Tensor:
     """Section 5: a small classifier on 4x4 positions."""
     x = nn.avg_pool(x, 5, 3, name=f"{name}_pool")  # 4
     x = nn.conv_relu(x, 128, 1, name=f"{name}_conv")
@@ -53,8 +53,8 @@ def auxiliary_head(nn: Builder, x: Any, num_classes: int, *, name: str) -> Any:
 
 
 def googlenet(
-    nn: Builder, x: Any, num_classes: int, *, auxiliary: bool = True, dropout: float = 0.4
-) -> Any:
+    nn: Builder, x: Tensor, num_classes: int, *, auxiliary: bool = True, dropout: float = 0.4
+) -> Tensor:
     """Table 1; initialised as BVLC's model (Caffe's xavier, biases 0.2)."""
     nn = nn.using(
         kernel_initializer=nn.variance_scaling(1.0, "fan_in", "uniform"), bias_initializer=0.2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._registry import BatchNorm, Net, PublishedError
+from ._registry import BatchNorm, Net, PublishedError, Tensor
 
 if TYPE_CHECKING:
     from ._builder import Builder
@@ -34,7 +34,7 @@ MODULES: dict[str, tuple[int, int, int, int, int, str, int]] = {
 }
 
 
-def bn_inception_module(nn: Builder, x: Any, module: str) -> Any:
+def bn_inception_module(nn: Builder, x: Tensor, module: str) -> Tensor:
     """One row of figure 5: the 5x5 convolution of GoogLeNet has become two of 3x3."""
     n1x1, reduce3, n3x3, reduce_double, n_double, pooling, projection = MODULES[module]
     name = f"inception_{module}"
@@ -56,7 +56,7 @@ def bn_inception_module(nn: Builder, x: Any, module: str) -> Any:
     return nn.concat(branches, name=name)
 
 
-def bn_inception(nn: Builder, x: Any, num_classes: int) -> Any:
+def bn_inception(nn: Builder, x: Tensor, num_classes: int) -> Tensor:
     """Figure 5."""
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_in", "truncated_normal"))
     x = nn.conv_bn_relu(x, 64, 7, 2, pad=3, name="conv1")  # 112
@@ -72,13 +72,13 @@ def bn_inception(nn: Builder, x: Any, num_classes: int) -> Any:
 
 def inception_v3(
     nn: Builder,
-    x: Any,
+    x: Tensor,
     num_classes: int,
     *,
     count_zeros: bool,
     dropout: float = 0.2,
     auxiliary: bool = True,
-) -> Any:
+) -> Tensor:
     """Table 1 and figures 5 to 7, in the details of TF-slim.
 
     ``count_zeros``: whether padding counts in the means of the average poolings.
@@ -113,7 +113,7 @@ def inception_v3(
     return {"logits": logits, "aux1": _auxiliary_head(nn, before_reduction, num_classes)}
 
 
-def _auxiliary_head(nn: Builder, x: Any, num_classes: int) -> Any:
+def _auxiliary_head(nn: Builder, x: Tensor, num_classes: int) -> Tensor:
     """Figure 8, with the initialisers of TF-slim."""
     small = nn.using(kernel_initializer=nn.truncated_normal(0.01))
     x = nn.avg_pool(x, 5, 3, name="aux1_pool")  # 5
@@ -125,14 +125,14 @@ def _auxiliary_head(nn: Builder, x: Any, num_classes: int) -> Any:
     )
 
 
-def _pooled(nn: Builder, x: Any, width: int, count_zeros: bool, name: str) -> Any:
+def _pooled(nn: Builder, x: Tensor, width: int, count_zeros: bool, name: str) -> Tensor:
     x = nn.avg_pool(x, 3, 1, same=True, count_zeros=count_zeros, name=f"{name}_pool")
     return nn.conv_bn_relu(x, width, 1, name=f"{name}_pool_proj")
 
 
 def _factorised(
-    nn: Builder, x: Any, widths: tuple[int, ...], first: tuple[int, int], name: str
-) -> Any:
+    nn: Builder, x: Tensor, widths: tuple[int, ...], first: tuple[int, int], name: str
+) -> Tensor:
     """Convolutions n x 1 and 1 x n in turn, beginning with the kernel ``first``, sides kept."""
     size = first
     for index, width in enumerate(widths, start=1):
@@ -141,7 +141,7 @@ def _factorised(
     return x
 
 
-def _module_35(nn: Builder, x: Any, projection: int, count_zeros: bool, name: str) -> Any:
+def _module_35(nn: Builder, x: Tensor, projection: int, count_zeros: bool, name: str) -> Tensor:
     """Figure 5, but for the 5x5 branch that TF-slim keeps."""
     point = nn.conv_bn_relu(x, 64, 1, name=f"{name}_1x1")
     large = nn.conv_bn_relu(x, 48, 1, name=f"{name}_5x5_reduce")
@@ -153,7 +153,7 @@ def _module_35(nn: Builder, x: Any, projection: int, count_zeros: bool, name: st
     return nn.concat([point, large, double, pooled], name=name)
 
 
-def _reduction_17(nn: Builder, x: Any, name: str) -> Any:
+def _reduction_17(nn: Builder, x: Tensor, name: str) -> Tensor:
     """Figure 10: convolutions and pooling of stride 2 side by side."""
     small = nn.conv_bn_relu(x, 384, 3, 2, name=f"{name}_3x3")
     double = nn.conv_bn_relu(x, 64, 1, name=f"{name}_double3x3_reduce")
@@ -163,7 +163,7 @@ def _reduction_17(nn: Builder, x: Any, name: str) -> Any:
     return nn.concat([small, double, pooled], name=name)
 
 
-def _module_17(nn: Builder, x: Any, width: int, count_zeros: bool, name: str) -> Any:
+def _module_17(nn: Builder, x: Tensor, width: int, count_zeros: bool, name: str) -> Tensor:
     """Figure 6 with n = 7."""
     point = nn.conv_bn_relu(x, 192, 1, name=f"{name}_1x1")
     single = nn.conv_bn_relu(x, width, 1, name=f"{name}_7x7_reduce")
@@ -174,7 +174,7 @@ def _module_17(nn: Builder, x: Any, width: int, count_zeros: bool, name: str) ->
     return nn.concat([point, single, double, pooled], name=name)
 
 
-def _reduction_8(nn: Builder, x: Any, name: str) -> Any:
+def _reduction_8(nn: Builder, x: Tensor, name: str) -> Tensor:
     small = nn.conv_bn_relu(x, 192, 1, name=f"{name}_3x3_reduce")
     small = nn.conv_bn_relu(small, 320, 3, 2, name=f"{name}_3x3")
     large = nn.conv_bn_relu(x, 192, 1, name=f"{name}_7x7_reduce")
@@ -184,7 +184,7 @@ def _reduction_8(nn: Builder, x: Any, name: str) -> Any:
     return nn.concat([small, large, pooled], name=name)
 
 
-def _module_8(nn: Builder, x: Any, count_zeros: bool, name: str) -> Any:
+def _module_8(nn: Builder, x: Tensor, count_zeros: bool, name: str) -> Tensor:
     """Figure 7: 1x3 and 3x1 side by side."""
     point = nn.conv_bn_relu(x, 320, 1, name=f"{name}_1x1")
     y = nn.conv_bn_relu(x, 384, 1, name=f"{name}_3x3_reduce")

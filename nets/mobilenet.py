@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._registry import BatchNorm, Net, PublishedError
+from ._registry import BatchNorm, Net, PublishedError, Tensor
 
 if TYPE_CHECKING:
     from ._builder import Builder
@@ -25,12 +25,12 @@ SEPARABLE = (
 
 def mobilenet_v1(
     nn: Builder,
-    x: Any,
+    x: Tensor,
     num_classes: int,
     *,
     width_multiplier: float = 1.0,
     dropout: float = 0.001,
-) -> Any:
+) -> Tensor:
     """Table 1; initialiser, dropout, ReLU6 and padding are TF-slim's, the authors' release."""
     nn = nn.using(kernel_initializer=nn.truncated_normal(0.09))
     x = nn.conv_bn(x, int(32 * width_multiplier), 3, 2, pad="same", name="conv1")  # 112

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._registry import Net, PublishedError
+from ._registry import Net, PublishedError, Tensor
 
 if TYPE_CHECKING:
     from ._builder import Builder
@@ -16,7 +16,7 @@ PAPER = (
 )
 
 
-def overfeat_fast(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> Any:
+def overfeat_fast(nn: Builder, x: Tensor, num_classes: int, *, dropout: float = 0.5) -> Tensor:
     """Table 1."""
     nn = nn.using(kernel_initializer=nn.normal(0.01))
     x = nn.conv_relu(x, 96, 11, 4, name="conv1")  # 56
@@ -34,7 +34,7 @@ def overfeat_fast(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5
     return nn.fc(x, num_classes, name="fc8")
 
 
-def overfeat_accurate(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> Any:
+def overfeat_accurate(nn: Builder, x: Tensor, num_classes: int, *, dropout: float = 0.5) -> Tensor:
     """Table 3."""
     nn = nn.using(kernel_initializer=nn.normal(0.01))
     x = nn.conv_relu(x, 96, 7, 2, name="conv1")  # 108

@@ -7,10 +7,11 @@ res3b_branch2c is the last convolution of the second unit of stage 3.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from ._builder import Builder
+    from ._registry import Tensor
 
 Units = tuple[int, int, int, int]
 
@@ -47,7 +48,7 @@ class Style:
     stochastic_depth: float = 0.0
 
 
-def residual_stages(nn: Builder, x: Any, units: Units, width: int, style: Style) -> Any:
+def residual_stages(nn: Builder, x: Tensor, units: Units, width: int, style: Style) -> Tensor:
     """Stages 2 to 5; each but the first halves the sides, and doubles the width."""
     done = 0
     for stage, count in enumerate(units):
@@ -72,8 +73,8 @@ def unit_name(stage: int, unit: int, count: int) -> str:
 
 
 def residual_unit(
-    nn: Builder, x: Any, width: int, *, strides: int, style: Style, drop_rate: float, name: str
-) -> Any:
+    nn: Builder, x: Tensor, width: int, *, strides: int, style: Style, drop_rate: float, name: str
+) -> Tensor:
     """One unit: the shortcut plus a branch of two or three convolutions, then ReLU."""
     outputs = 4 * width if style.bottleneck else width
     shortcut = _shortcut(nn, x, outputs, strides, style, name)
@@ -99,7 +100,9 @@ def residual_unit(
     return nn.relu(nn.add([shortcut, y], name=name), name=f"{name}_relu")
 
 
-def _shortcut(nn: Builder, x: Any, outputs: int, strides: int, style: Style, name: str) -> Any:
+def _shortcut(
+    nn: Builder, x: Tensor, outputs: int, strides: int, style: Style, name: str
+) -> Tensor:
     if strides == 1 and x.shape[-1] == outputs and style.shortcut != "C":
         return x
     if style.shortcut == "A":
@@ -110,7 +113,7 @@ def _shortcut(nn: Builder, x: Any, outputs: int, strides: int, style: Style, nam
     return nn.conv_bn(x, outputs, size, strides, pad=size // 2, name=f"{name}_branch1")
 
 
-def _blurred(nn: Builder, x: Any, strides: int, style: Style, name: str) -> Any:
+def _blurred(nn: Builder, x: Tensor, strides: int, style: Style, name: str) -> Tensor:
     return nn.blur_pool(x, name=f"{name}_blur") if style.blur_pool and strides > 1 else x
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._registry import BatchNorm, Net, PublishedError
+from ._registry import BatchNorm, Net, PublishedError, Tensor
 from .residual import Style, Units, residual_stages, stage_ends
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ BATCH_NORM = BatchNorm(momentum=0.9, epsilon=1e-5)
 
 def resnet(
     nn: Builder,
-    x: Any,
+    x: Tensor,
     num_classes: int,
     *,
     units: Units,
@@ -38,7 +38,7 @@ def resnet(
     zero_gamma: bool = False,
     stochastic_depth: float = 0.0,
     space_to_depth_stem: bool = False,
-) -> Any:
+) -> Tensor:
     """Table 1 of the paper, initialised by He's rule: ``fan`` is fan_in in the paper and Caffe.
 
     The classifier starts from torch's default: the paper gives none, and He's with fan_out would
@@ -60,8 +60,8 @@ def resnet(
 
 
 def resnet_small(
-    nn: Builder, x: Any, num_classes: int, *, units: Units, width: int = 64, stem_stride: int = 1
-) -> Any:
+    nn: Builder, x: Tensor, num_classes: int, *, units: Units, width: int = 64, stem_stride: int = 1
+) -> Tensor:
     """For images of 32 to 64 pixels: a 3x3 stem and no pooling, as in section 4.2's CIFAR nets."""
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_in", "untruncated_normal"))
     x = nn.conv_bn_relu(x, width, 3, stem_stride, pad=1, name="conv1")  # 56

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._registry import Net, PublishedError
+from ._registry import Net, PublishedError, Tensor
 from .residual import Units, unit_name
 from .resnet import BATCH_NORM, UNITS
 
@@ -22,7 +22,7 @@ PAPER = (
 UNITS_200: Units = (3, 24, 36, 3)
 
 
-def resnet_v2(nn: Builder, x: Any, num_classes: int, *, units: Units) -> Any:
+def resnet_v2(nn: Builder, x: Tensor, num_classes: int, *, units: Units) -> Tensor:
     """Figure 1(b); the first unit follows the stem's own ReLU and has none in front (appendix)."""
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_out", "untruncated_normal"))
     x = nn.conv_bn_relu(x, 64, 7, 2, pad=3, name="conv1")  # 112
@@ -47,7 +47,7 @@ def resnet_v2(nn: Builder, x: Any, num_classes: int, *, units: Units) -> Any:
     return nn.fc(x, num_classes, kernel_initializer=nn.torch_default(), name="fc")
 
 
-def resnet_v2_keras(nn: Builder, x: Any, num_classes: int, *, units: Units) -> Any:
+def resnet_v2_keras(nn: Builder, x: Tensor, num_classes: int, *, units: Units) -> Tensor:
     """keras.applications' ResNetV2: the last units are strided, and biases where no BN follows."""
     x = nn.conv(x, 64, 7, 2, pad=3, name="conv1")  # 112
     x = nn.zero_pad(x, 1, name="pool1_pad")  # conv1 isn't rectified: zeros can be the maxima
@@ -72,11 +72,11 @@ def resnet_v2_keras(nn: Builder, x: Any, num_classes: int, *, units: Units) -> A
     return nn.fc(x, num_classes, kernel_initializer=nn.torch_default(), name="fc")
 
 
-def _preactivated(nn: Builder, x: Any, name: str) -> Any:
+def _preactivated(nn: Builder, x: Tensor, name: str) -> Tensor:
     return nn.relu(nn.batch_norm(x, name=f"{name}_bn"), name=f"{name}_relu")
 
 
-def _branch(nn: Builder, x: Any, width: int, strides: int, name: str) -> Any:
+def _branch(nn: Builder, x: Tensor, width: int, strides: int, name: str) -> Tensor:
     """The branch but for its last convolution."""
     x = nn.conv_bn_relu(x, width, 1, name=f"{name}_branch2a")
     return nn.conv_bn_relu(x, width, 3, strides, pad=1, name=f"{name}_branch2b")

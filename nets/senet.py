@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._registry import Net, PublishedError
+from ._registry import Net, PublishedError, Tensor
 from .residual import Style, Units, residual_stages, stage_ends
 from .resnet import BATCH_NORM, UNITS, resnet
 
@@ -24,7 +24,7 @@ SENET154_STYLE = Style(
 )
 
 
-def senet154(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.2) -> Any:
+def senet154(nn: Builder, x: Tensor, num_classes: int, *, dropout: float = 0.2) -> Tensor:
     """The net of the ILSVRC 2017 entry (appendix): ResNeXt-152 64x4d, gated and modified."""
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_in", "untruncated_normal"))
     x = nn.conv_bn_relu(x, 64, 3, 2, pad=1, name="conv1_1")  # 112

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._registry import Net, PublishedError
+from ._registry import Net, PublishedError, Tensor
 
 if TYPE_CHECKING:
     from ._builder import Builder
@@ -15,7 +15,7 @@ PAPER = (
 )
 
 
-def fire(nn: Builder, x: Any, squeeze: int, expand: int, *, name: str) -> Any:
+def fire(nn: Builder, x: Tensor, squeeze: int, expand: int, *, name: str) -> Tensor:
     """Squeezes to few maps by 1x1, expands by 1x1 and by 3x3 side by side (section 3.2)."""
     x = nn.conv_relu(x, squeeze, 1, name=f"{name}_squeeze1x1")
     small = nn.conv_relu(x, expand, 1, name=f"{name}_expand1x1")
@@ -23,7 +23,7 @@ def fire(nn: Builder, x: Any, squeeze: int, expand: int, *, name: str) -> Any:
     return nn.concat([small, large], name=name)
 
 
-def squeezenet1_0(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> Any:
+def squeezenet1_0(nn: Builder, x: Tensor, num_classes: int, *, dropout: float = 0.5) -> Tensor:
     """Table 1; initialised as in the authors' Caffe model."""
     nn = nn.using(kernel_initializer=nn.variance_scaling(1.0, "fan_in", "uniform"))
     x = nn.conv_relu(x, 96, 7, 2, name="conv1")  # 111
@@ -45,7 +45,7 @@ def squeezenet1_0(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5
     return nn.global_avg_pool(x, name="pool10")
 
 
-def squeezenet1_1(nn: Builder, x: Any, num_classes: int, *, dropout: float = 0.5) -> Any:
+def squeezenet1_1(nn: Builder, x: Tensor, num_classes: int, *, dropout: float = 0.5) -> Tensor:
     """The authors' second release: a smaller stem and earlier pooling for 2.4 times fewer MACs."""
     nn = nn.using(kernel_initializer=nn.variance_scaling(1.0, "fan_in", "uniform"))
     x = nn.conv_relu(x, 64, 3, 2, name="conv1")  # 113

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._registry import BatchNorm, Net, PublishedError
+from ._registry import BatchNorm, Net, PublishedError, Tensor
 from .alexnet import LRN  # section 2.1 takes AlexNet's constants
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ E: Stages = ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3))
 
 def vgg(
     nn: Builder,
-    x: Any,
+    x: Tensor,
     num_classes: int,
     *,
     stages: Stages,
     normalise: bool,
     dropout: float = 0.5,
-) -> Any:
+) -> Tensor:
     """Table 1. Initialised by Glorot and Bengio's rule, which section 3.1 found to do without the
     paper's N(0, 0.01) and pre-training with net A."""
     nn = nn.using(kernel_initializer="glorot_uniform")
@@ -56,8 +56,8 @@ def vgg(
 
 
 def vgg_small(
-    nn: Builder, x: Any, num_classes: int, *, width: int = 64, dropout: float = 0.5
-) -> Any:
+    nn: Builder, x: Tensor, num_classes: int, *, width: int = 64, dropout: float = 0.5
+) -> Tensor:
     """D without its last stage, with batch normalisation, and one hidden layer of 8 x ``width``."""
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_in", "untruncated_normal"))
     for stage, sizes in enumerate(D[:4], start=1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._registry import Net, PublishedError
+from ._registry import Net, PublishedError, Tensor
 from .alexnet import LRN  # the paper says "contrast normalized", and gives no constants
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ PAPER = (
 
 
 def zfnet(
-    nn: Builder, x: Any, num_classes: int, *, widths: tuple[int, int, int], dropout: float = 0.5
-) -> Any:
+    nn: Builder, x: Tensor, num_classes: int, *, widths: tuple[int, int, int], dropout: float = 0.5
+) -> Tensor:
     """Figure 3; ``widths`` of conv3, conv4 and conv5. Initialised as in section 3."""
     nn = nn.using(kernel_initializer=nn.normal(0.01))
     x = nn.conv_relu(x, 96, 7, 2, pad="ceil", name="conv1")  # 110

@@ -11,7 +11,8 @@ import inspect
 from typing import Any
 
 from base import catalogue, plugins
-from base.commandline import UserError, config_from_flags, run
+from base.commandline import config_from_flags, run
+from base.errors import UserError
 
 # To see where a map function can stand, one is made, with small arguments of the type asked for.
 _EXAMPLES: dict[Any, Any] = {int: 64, float: 0.5, str: ""}
@@ -21,7 +22,7 @@ def main(names: list[str]) -> None:
     """Prints what is named, or everything."""
     config = config_from_flags(catalogue.CatalogueConfig)
     # TensorFlow takes seconds to import; --help does not need it.
-    from pipelines.chain import MAP_FUNCTIONS
+    from pipelines.chain import MAP_FUNCTIONS  # importing it registers them
 
     plugins.load(config.plugins)
     catalogue.print_catalogue({"map functions": catalogue.entries(MAP_FUNCTIONS, stages)}, names)
@@ -29,9 +30,9 @@ def main(names: list[str]) -> None:
 
 def stages(name: str) -> str:
     """Where a map function can stand: host, device or both; empty where that is not known."""
-    from pipelines.chain import MAP_FUNCTIONS
-    from pipelines.functions.map_function import Place
-    from pipelines.reading.dataset import SYNTHETIC_STATISTICS, JpegDecoder
+    from pipelines.functions.decoders import JpegDecoder
+    from pipelines.functions.map_function import MAP_FUNCTIONS, Place
+    from pipelines.reading.dataset import SYNTHETIC_STATISTICS
 
     given = {"decoder": JpegDecoder(), "statistics": SYNTHETIC_STATISTICS, "num_classes": 10}
     factory = MAP_FUNCTIONS.factory(name)

@@ -10,7 +10,8 @@ bound is what bare libjpeg-turbo decodes with as many threads, whole images and 
 import dataclasses
 
 from base import plugins
-from base.commandline import UserError, config_from_flags, flag, run
+from base.commandline import config_from_flags, flag, run
+from base.errors import UserError
 from pipelines.config import SYNTHETIC, PipelineConfig
 
 

@@ -12,11 +12,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from base.spec import Call, UserError, parse_chain
+from base.errors import UserError
+from base.spec import Call, parse_chain
 from pipelines import functions
 from pipelines.config import Phase, PipelineConfig
 from pipelines.functions import draws
-from pipelines.functions.map_function import MAP_FUNCTIONS, Drawn, Example, MapFunction, Place
+from pipelines.functions.map_function import MAP_FUNCTIONS as MAP_FUNCTIONS
+from pipelines.functions.map_function import Drawn, Example, MapFunction, Place
 from pipelines.reading.dataset import Dataset
 
 Batch = dict[str, Any]

@@ -3,7 +3,8 @@
 import dataclasses
 import enum
 
-from base.commandline import UserError, flag
+from base.commandline import flag
+from base.errors import UserError
 from base.parallel import usable_cores
 from data_prep import schema
 

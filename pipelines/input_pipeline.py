@@ -28,7 +28,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from pipelines import whole_images
 from pipelines.batches import BatchMaker, chunk_size

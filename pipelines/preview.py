@@ -11,7 +11,8 @@ import dataclasses
 import pathlib
 
 from base import plugins
-from base.commandline import UserError, config_from_flags, flag, run
+from base.commandline import config_from_flags, flag, run
+from base.errors import UserError
 from pipelines.config import SYNTHETIC, PipelineConfig
 
 

@@ -1,6 +1,5 @@
 """What every test may ask for: the real ILSVRC sample, and quiet TensorFlow."""
 
-import gc
 import os
 import pathlib
 import re
@@ -8,18 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
-from base.tensorflow_start import start_tensorflow
+from tests.tensorflow_on_import import forget_traced_nets, start_on_import
 
-start_tensorflow()  # with the settings that the commands have
+start_on_import()
 
-import tensorflow as tf  # noqa: E402
-
-# Replicas are tested on logical CPU devices, which exist from the start or not at all.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
-)
+# The same examples every time: what a property test finds in CI is found again on a desk.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("repeatable")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIBRARY_LOG = re.compile(r"^(WARNING:|[IWEF]\d{4} )", re.MULTILINE)
@@ -40,20 +37,18 @@ LONG_FILES = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What tests/fuzz is told."""
+    group = parser.getgroup("fuzz", "damaged files (tests/fuzz)")
+    group.addoption("--mutations", type=int, default=1000, help="how many of each input")
+    group.addoption("--fuzz_seed", type=int, default=0, help="of which seed")
+    group.addoption("--mutation", type=int, help="this one alone, by its number")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the tests of the longest files first."""
     order = {ROOT / "tests" / name: place for place, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
-
-
-def forget_traced_nets() -> None:
-    """Frees the weights of nets that were traced: TensorFlow keeps each own gradient for ever."""
-    from tensorflow.python.framework import ops
-
-    registry = ops.gradient_registry._registry
-    for name in [name for name in registry if name.startswith("CustomGradient-")]:
-        del registry[name]
-    gc.collect()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,12 +61,13 @@ def _bounded_memory() -> Iterator[None]:
 def sample_dir() -> pathlib.Path:
     """The directory of real photographs, from ILSVRC_SAMPLE_DIR or ../shared/data.
 
-    An outsider has none and the test is skipped with a reason; in CI that skip is a failure.
+    An outsider has none and the test is skipped with a reason; with REQUIRE_SAMPLE=1 in the
+    environment, as our own CI has it, it fails.
     """
     directory = pathlib.Path(os.environ.get("ILSVRC_SAMPLE_DIR", ROOT.parent / "shared" / "data"))
     if not (directory / "ilsvrc2012_sample").is_dir():
         message = f"no real ILSVRC sample in {directory} (set ILSVRC_SAMPLE_DIR)"
-        if os.environ.get("CI"):
+        if os.environ.get("REQUIRE_SAMPLE"):
             pytest.fail(message)
         pytest.skip(message)
     return directory

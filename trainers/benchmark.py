@@ -13,8 +13,9 @@ import dataclasses
 import statistics
 from typing import TYPE_CHECKING
 
-from base.commandline import UserError, config_from_flags, flag, run
+from base.commandline import config_from_flags, flag, run
 from base.comparison import OURS, Comparison
+from base.errors import UserError
 from trainers.config import TrainConfig
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from base import flag_files
-from base.commandline import UserError, config_from_flags, define_flags, flag, parse_flags
+from base.commandline import config_from_flags, define_flags, flag, parse_flags
+from base.errors import UserError
 from base.spec import parse_call
 from pipelines.config import PipelineConfig
 

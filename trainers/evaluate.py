@@ -9,6 +9,7 @@ run folder, named by its protocol.
 """
 
 from base import commandline
+from base.errors import UserError
 from trainers.scoring.config import EvaluateConfig
 
 
@@ -16,7 +17,7 @@ def main() -> None:
     """Reads the flags and evaluates."""
     config = commandline.config_from_flags(EvaluateConfig)
     if not config.run:
-        raise commandline.UserError("no run is named: --run=runs/EXPERIMENT/NUMBER")
+        raise UserError("no run is named: --run=runs/EXPERIMENT/NUMBER")
     from trainers.scoring import evaluation
 
     found = evaluation.evaluate(config)

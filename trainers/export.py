@@ -9,6 +9,7 @@ run by the format's own runtime on photographs, and must give the run's logits.
 """
 
 from base import commandline
+from base.errors import UserError
 from trainers.serving.config import ExportConfig
 
 
@@ -17,7 +18,7 @@ def main() -> None:
     config = commandline.config_from_flags(ExportConfig)
     for name in ("run", "output"):
         if not getattr(config, name):
-            raise commandline.UserError(f"--{name} is missing: --run=RUN --format=... --output=DIR")
+            raise UserError(f"--{name} is missing: --run=RUN --format=... --output=DIR")
     import tensorflow as tf
 
     # Converted as the CPU computes: other runtimes have not all of a GPU's operations.

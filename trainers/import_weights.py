@@ -13,6 +13,7 @@ the classes: the weights' classes must be in the sorted order of the WNIDs, as a
 from absl import flags
 
 from base import commandline
+from base.errors import UserError
 from trainers.weights.config import ImportConfig
 
 flags.DEFINE_string("from", "", "The file of weights.")
@@ -28,9 +29,7 @@ def main() -> None:
         ("run", config.run),
     ):
         if not value:
-            raise commandline.UserError(
-                f"--{name} is missing: --net=NAME --from=FILE --run=runs/NAME"
-            )
+            raise UserError(f"--{name} is missing: --net=NAME --from=FILE --run=runs/NAME")
     from trainers.weights import importing
 
     run, said = importing.import_weights(config, file)

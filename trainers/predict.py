@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from base import commandline
+from base.errors import UserError
 from trainers.serving.config import PredictConfig
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ def main(arguments: list[str]) -> None:
     """Reads the flags and predicts the files named."""
     config = commandline.config_from_flags(PredictConfig)
     if not config.run:
-        raise commandline.UserError("no run is named: --run=runs/EXPERIMENT/NUMBER")
+        raise UserError("no run is named: --run=runs/EXPERIMENT/NUMBER")
     if not arguments:
-        raise commandline.UserError("no files are named: predict.py --run=RUN FILES_OR_DIRS...")
+        raise UserError("no files are named: predict.py --run=RUN FILES_OR_DIRS...")
     from trainers.run_folder.finding import find_run
     from trainers.serving import predictions
     from trainers.serving.classifier import Classifier
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> None:
         if len(drawn) < MOST_IMAGES:
             drawn.append(found)
     if not drawn:
-        raise commandline.UserError(f"none of {len(files)} files could be read")
+        raise UserError(f"none of {len(files)} files could be read")
     if config.picture:
         _save(sheet(drawn, [each.crop for each in drawn]), config.picture)
     if config.saliency:

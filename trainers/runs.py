@@ -16,13 +16,8 @@ import datetime
 import pathlib
 from collections.abc import Callable
 
-from base.commandline import (
-    UserError,
-    config_from_flags,
-    flag,
-    flag_lines,
-    run,
-)
+from base.commandline import config_from_flags, flag, flag_lines, run
+from base.errors import UserError
 from base.files import atomic
 from base.tensorflow_start import start_tensorflow
 from trainers.run_folder.records import BROKEN, INTERRUPTED, RunRecord, find_record, find_records

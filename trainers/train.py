@@ -7,6 +7,7 @@ interruption continues the run.
 """
 
 from base import commandline
+from base.errors import UserError
 from trainers.config import TrainConfig, from_flags
 
 
@@ -14,7 +15,7 @@ def main() -> None:
     """Reads the flags and trains."""
     config = from_flags()
     if not config.net:
-        raise commandline.UserError("no net is named: --net=NAME, or --flagfile=flags/NAME.cfg")
+        raise UserError("no net is named: --net=NAME, or --flagfile=flags/NAME.cfg")
     from trainers.training import session
 
     session.train(config)

@@ -23,7 +23,7 @@ import warnings
 import numpy as np
 import simplejpeg
 from PIL import Image as PillowImage
-from PIL import ImageChops, ImageFile, ImageOps
+from PIL import ImageChops, ImageFile, ImageOps, UnidentifiedImageError
 
 from data_prep.image import jpeg_header
 from data_prep.image.resample import resample
@@ -151,7 +151,7 @@ def _decode_any(
                 return _to_rgba(upright)
         except RejectedError:
             raise
-        except PillowImage.UnidentifiedImageError:
+        except UnidentifiedImageError:
             raise RejectedError(f"no image: starts with {data[:8].hex(' ')}") from None
         except Exception as error:  # Pillow's plugins raise nearly anything
             reason = " ".join(str(error).split()) or type(error).__name__

@@ -13,7 +13,7 @@ from typing import Any
 from etils import epath
 
 from base.chosen_classes import chosen_classes
-from base.commandline import UserError
+from base.errors import UserError
 from base.files import atomic
 from data_prep import schema
 from data_prep.config import BuildConfig

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from etils import epath
 from PIL import Image as PillowImage
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from data_prep.image import conversion, jpeg_header
 from data_prep.job import shards

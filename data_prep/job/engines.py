@@ -9,7 +9,7 @@ import itertools
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.parallel import in_order
 from data_prep.job.plan import ShardTask
 from data_prep.job.shards import Chunk, Part, ShardJob, chunks_of

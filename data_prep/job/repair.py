@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from etils import epath
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from data_prep.config import SourceConfig
 from data_prep.job import build, engines

@@ -9,7 +9,7 @@ from typing import Any
 from etils import epath
 
 from base import typed_json
-from base.commandline import UserError
+from base.errors import UserError
 from base.files import atomic
 from data_prep import schema
 

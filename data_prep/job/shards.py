@@ -20,7 +20,7 @@ import tensorflow as tf
 from etils import epath
 
 from base import typed_json
-from base.commandline import UserError
+from base.errors import UserError
 from base.files import atomic, atomic_path
 from data_prep import schema
 from data_prep.image import conversion

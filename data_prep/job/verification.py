@@ -10,7 +10,7 @@ import simplejpeg
 import tensorflow as tf
 from etils import epath
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.parallel import in_order
 from data_prep import schema
 from data_prep.image import jpeg_header

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from base.commandline import UserError
+from base.errors import UserError
 
 PLAIN, DEFLATED = "", "deflated"
 
@@ -123,16 +123,28 @@ _LOCAL_HEADER, _CENTRAL_HEADER = b"PK\x03\x04", b"PK\x01\x02"
 _END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _STORED, _DEFLATE = 0, 8
 _IN_EXTRA = 0xFFFFFFFF  # a 32-bit field that says: see the zip64 extra field
+_MOST_GROWTH = 1032  # times a file grows at most where it is inflated
 
 
 def _zip_entries(path: pathlib.Path) -> Iterator[Entry]:
+    try:
+        yield from _listed_members(path)
+    except (OSError, struct.error, OverflowError):  # fields that are cut off, or point anywhere
+        raise UserError(_damaged(path)) from None
+
+
+def _damaged(path: pathlib.Path) -> str:
+    return f"the directory of {path} is damaged: download it again"
+
+
+def _listed_members(path: pathlib.Path) -> Iterator[Entry]:
     with open(path, "rb") as file:
         offset, count = _central_directory(file, path)
         file.seek(offset)
         for _ in range(count):
             fixed = file.read(46)
             if len(fixed) < 46 or fixed[:4] != _CENTRAL_HEADER:
-                raise UserError(f"the directory of {path} is damaged: download it again")
+                raise UserError(_damaged(path))
             method, _, _, _, packed, size, named, more, noted = struct.unpack_from(
                 "<HHHIIIHHH", fixed, 10
             )
@@ -148,6 +160,9 @@ def _zip_entries(path: pathlib.Path) -> Iterator[Entry]:
                 raise UserError(
                     f"{path} holds {name} packed by method {method}: only deflate is known"
                 )
+            # Memory is had for so much at once: a size that cannot be must not be believed.
+            if header + packed > offset or size > packed * _MOST_GROWTH:
+                raise UserError(_damaged(path))
             yield Entry(name, str(path), header, size, DEFLATED)
 
 
@@ -200,4 +215,4 @@ def _read_zipped(header: bytes, read_more: Callable[[int], bytes], size: int) ->
         return read_more(size)
     # Deflate grows what it cannot pack by 5 bytes in each block, which is 16 KB or more.
     packed = read_more(size + size // 1000 + 64)
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed)
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size + 1)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep.schema import TRAIN, VALIDATION
 from data_prep.source import containers, parquet, synsets, trees
 from data_prep.source.images import ImageRef, Source

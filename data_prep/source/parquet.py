@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from base.commandline import UserError
+from base.errors import UserError
 
 ROW = "parquet row"
 

@@ -22,7 +22,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.files import atomic_folder
 from base.parallel import usable_cores
 from data_prep.source.images import Source

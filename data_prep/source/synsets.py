@@ -18,7 +18,7 @@ import tarfile
 from collections.abc import Sequence
 from typing import Any
 
-from base.commandline import UserError
+from base.errors import UserError
 
 META_FILE = "meta.mat"
 GROUND_TRUTH_FILE = "ILSVRC2012_validation_ground_truth.txt"

@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Iterator
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep.schema import IMAGE_SUFFIXES
 from data_prep.source import containers
 

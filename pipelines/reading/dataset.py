@@ -14,7 +14,7 @@ import tensorflow as tf
 from etils import epath
 
 from base.chosen_classes import chosen_classes
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from pipelines.config import IN_MEMORY, NO_CACHE, SYNTHETIC, PipelineConfig
 from pipelines.functions.decoders import AnyDecoder, Decoder, JpegDecoder, RawDecoder

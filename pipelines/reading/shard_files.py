@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.files import atomic_path
 from data_prep import schema
 from pipelines.reading import dataset_options

@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epath
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from pipelines.reading.shard_files import ShardFile
 

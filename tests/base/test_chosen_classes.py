@@ -3,7 +3,7 @@
 import pytest
 
 from base.chosen_classes import chosen_classes
-from base.commandline import UserError
+from base.errors import UserError
 
 KNOWN = ("n01", "n02", "n03", "great white shark")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from base.commandline import UserError
 from base.comparison import OURS, Comparison, load, table
+from base.errors import UserError
 from tests.conftest import assert_one_line_error, run_command
 
 

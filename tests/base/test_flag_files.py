@@ -7,7 +7,8 @@ import pytest
 from hypothesis import strategies
 
 from base import flag_files
-from base.commandline import UserError, flag_lines
+from base.commandline import flag_lines
+from base.errors import UserError
 from pipelines.config import PipelineConfig
 from tests.conftest import ROOT
 from trainers import config

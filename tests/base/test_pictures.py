@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.pictures import save_png
 
 

@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from base import plugins
-from base.commandline import UserError
+from base.errors import UserError
 from base.spec import Registry
 
 THINGS = Registry("thing")

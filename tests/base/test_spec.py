@@ -1,31 +1,40 @@
 """The language of chains, and registries."""
 
+import keyword
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.spec import Call, Registry, parse_call, parse_chain
 
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 literals = st.recursive(
-    st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.text(),
-    lambda inner: st.tuples(inner, inner),
-    max_leaves=4,
+    numbers | st.booleans() | st.none() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text() | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=5,
 )
 names = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True).filter(
-    lambda name: (
-        name not in ("and", "as", "del", "def", "for", "from", "if", "in", "is", "not")
-        and name not in ("or", "try", "with", "pass", "else", "elif", "lambda", "class", "return")
-        and name not in ("assert", "async", "await", "break", "import", "global", "raise", "while")
-        and name not in ("yield", "except", "continue", "finally", "nonlocal")
-    )
+    lambda name: not keyword.iskeyword(name)
 )
 calls = st.builds(
     Call, names, st.lists(literals, max_size=3).map(tuple), st.dictionaries(names, literals)
 )
 
 
-@given(st.lists(calls, max_size=4))
+@settings(max_examples=50)
+@given(calls)
+def test_call_reads_back(call):
+    assert parse_call(str(call)) == call
+
+
+@settings(max_examples=50)
+@given(st.lists(calls, max_size=3))
 def test_chain_reads_back(chain):
     assert parse_chain("|".join(str(call) for call in chain)) == chain
 
@@ -48,6 +57,10 @@ def test_empty_chain():
         ("os.system('x')", "character 1"),
         ("a|5", "character 3"),
         ("a(**{})", "\\*\\*"),
+        ("a({[1]: 2})", "character 3"),
+        ("a\0", "cannot be read"),
+        ("a('\udcff')", "cannot be read"),
+        ("a(" + "[" * 5000, "cannot be read"),
     ],
 )
 def test_refusals_say_where(text, message):

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from tests.conftest import ROOT, assert_one_line_error, run_command
 from trainers import config

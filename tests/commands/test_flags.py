@@ -39,6 +39,7 @@ def small_build(net: str):
     return nets.build(call.name, 10, image_size=64, **call.keywords)
 
 
+@pytest.mark.slow(reason="the net of every recipe is built")
 def test_the_net_exists_and_takes_its_options(recipe):
     call = parse_call(recipe[1].net)
     entry = nets.entry(call.name)
@@ -63,6 +64,7 @@ def test_ffcvs_ladder_enlarges_its_images_when_ffcv_does(net, epochs):
         assert config.pipeline.host_map(Phase.TRAIN, epoch) == f"decode_random_resized_crop({size})"
 
 
+@pytest.mark.slow(reason="every recipe is made")
 def test_chains_schedule_and_optimizer_can_be_made(recipe):
     _, config = recipe
     given = {"decoder": JpegDecoder(), "statistics": SYNTHETIC_STATISTICS, "num_classes": 10}

@@ -40,6 +40,7 @@ def test_every_recipe_named_after_a_net_is_in_the_table(monkeypatch):
     assert named == {row[0].strip("`") for row in ROWS}
 
 
+@pytest.mark.slow(reason="every command runs in a process of its own")
 @pytest.mark.parametrize("script", sorted({words[1] for words in COMMANDS}))
 def test_the_commands_exist_and_have_the_flags(script):
     helped = re.findall(r"^  --\S+:", run_command(script, "--help").stdout, re.MULTILINE)

@@ -41,6 +41,7 @@ def without_tensorflow(tmp_path_factory, monkeypatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT)]))
 
 
+@pytest.mark.slow(reason="every sub-command runs in a process of its own")
 @pytest.mark.usefixtures("without_tensorflow")
 def test_all_but_resume_answer_without_tensorflow(runs_dir):
     at = f"--runs_dir={runs_dir}"

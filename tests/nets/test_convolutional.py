@@ -32,6 +32,7 @@ def logits(built: keras.Model, pixels: np.ndarray) -> np.ndarray:
 FLATTENING = {"alexnet": 99, "vgg11": 64, "overfeat_fast": 103, "overfeat_accurate": 113}
 
 
+@pytest.mark.slow(reason="it builds large nets twice")
 @pytest.mark.parametrize("name", FLATTENING)
 def test_nets_that_flatten_give_the_same_logits_on_one_window(name):
     model = with_random_weights(name, FLATTENING[name])
@@ -43,6 +44,7 @@ def test_nets_that_flatten_give_the_same_logits_on_one_window(name):
     np.testing.assert_allclose(logits(converted, pixels), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow(reason="it builds large nets twice")
 @pytest.mark.parametrize(
     ("name", "options", "sides"),
     [

@@ -82,6 +82,7 @@ def _free_memory():
     gc.collect()
 
 
+@pytest.mark.slow(reason="it builds every net")
 @pytest.mark.parametrize("name", nets.names())
 def test_a_net_is_what_its_entry_says(name):
     net, model = nets.entry(name), nets.build(name)
@@ -97,6 +98,7 @@ def test_a_net_is_what_its_entry_says(name):
         assert output.dtype == "float32"
 
 
+@pytest.mark.slow(reason="it builds every net")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_entry_is_what_was_published(name):
     params, mega_macs = PUBLISHED[name]
@@ -107,6 +109,7 @@ def test_the_entry_is_what_was_published(name):
         assert f"{net.macs / 1e6:.{decimals}f}" == mega_macs
 
 
+@pytest.mark.slow(reason="it builds every net")
 @pytest.mark.parametrize(
     ("name", "params", "macs"),
     [
@@ -135,6 +138,7 @@ def layers_in(head):
     return {"aux1": 512, "aux2": 528}[head]
 
 
+@pytest.mark.slow(reason="it builds AlexNet")
 @pytest.mark.parametrize("image_size", [224, 227])
 def test_alexnet_layer_by_layer(image_size):
     model = nets.build("alexnet", image_size=image_size)
@@ -144,6 +148,7 @@ def test_alexnet_layer_by_layer(image_size):
     assert model.get_layer("pool5").output.shape == (None, 6, 6, 256)
 
 
+@pytest.mark.slow(reason="it builds every net")
 def test_alexnet_starts_as_the_paper_says():
     model = nets.build("alexnet")
     ones = {"conv2", "conv4", "conv5", "fc6", "fc7"}
@@ -154,6 +159,7 @@ def test_alexnet_starts_as_the_paper_says():
         assert (bias == (1 if name in ones else 0)).all()
 
 
+@pytest.mark.slow(reason="it builds every net")
 @pytest.mark.parametrize("name", ["resnet50_v1_5", "resnet50_v2", "densenet121", "googlenet"])
 def test_a_net_starts_near_the_loss_of_chance(name):
     options = {"auxiliary": False} if name == "googlenet" else {}
@@ -163,6 +169,7 @@ def test_a_net_starts_near_the_loss_of_chance(name):
     assert np.abs(logits - logits.mean(-1, keepdims=True)).max() < 3
 
 
+@pytest.mark.slow(reason="it builds every net")
 @pytest.mark.parametrize(
     ("name", "macs"), [("squeezenet1_0", "848"), ("squeezenet1_1", "349"), ("alexnet", "724")]
 )
@@ -171,6 +178,7 @@ def test_multiply_adds_at_224(name, macs):
     assert f"{_summary.count_macs(model) / 1e6:.0f}" == macs
 
 
+@pytest.mark.slow(reason="it builds every net")
 @pytest.mark.parametrize("name", ["googlenet", "resnet18", "alexnet"])
 def test_logits_stay_float32_under_mixed_precision(name):
     keras.mixed_precision.set_global_policy("mixed_bfloat16")

@@ -190,6 +190,7 @@ np.testing.assert_allclose(shared, whole, rtol=1e-4, atol=1e-6)
 """
 
 
+@pytest.mark.slow(reason="it compiles for two replicas")
 def test_dropout_is_the_same_on_two_replicas():
     done = subprocess.run(
         [sys.executable, "-c", REPLICAS], capture_output=True, text=True, check=False
@@ -308,6 +309,7 @@ def test_batch_norm_keeps_the_policys_dtype_and_its_own_frozen_statistics(rng):
     np.testing.assert_array_equal(frozen.moving_mean, np.zeros(4))
 
 
+@pytest.mark.slow(reason="it repeats many large gradients")
 def test_gradients_repeat_to_the_bit(rng):
     # The first stage of ResNet-50, at a size at which those of Keras's layer do not.
     net = nets.build("resnet50", image_size=112)

@@ -108,6 +108,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow(reason="it builds large nets twice")
 @pytest.mark.parametrize("name", CASES)
 def test_logits_equal_keras_applications(name):
     application, order, size, gamma = CASES[name]

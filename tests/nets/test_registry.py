@@ -195,6 +195,7 @@ def test_the_command_prints_every_net():
     assert "40.7/18.2 (1 net, 10 crops)" in lines["alexnet"]
 
 
+@pytest.mark.slow(reason="it builds a large net in a process of its own")
 def test_the_command_prints_a_nets_own_table():
     done = run_nets("alexnet")
     assert done.returncode == 0 and done.stderr == ""

@@ -12,7 +12,9 @@ import pytest
 import tensorflow as tf
 
 import nets
-from tests.conftest import forget_traced_nets
+from tests.tensorflow_on_import import forget_traced_nets
+
+pytestmark = pytest.mark.slow(reason="it trains every kind of net")
 
 ONE_OF_A_KIND = (
     "alexnet",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep.schema import Statistics
 from pipelines import chain
 from pipelines.functions import draws

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from base.commandline import UserError
+from base.errors import UserError
 from pipelines.config import Phase, PipelineConfig
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
@@ -77,6 +77,7 @@ def test_elements_are_what_the_contract_says(two_epochs):
     assert len(np.unique(two_epochs["seed"], axis=0)) == count
 
 
+@pytest.mark.slow(reason="six pipelines are traced")
 @pytest.mark.parametrize("replicas", [1, 2, 4])
 @pytest.mark.parametrize("threads", [1, 5])
 def test_same_bytes_on_any_number_of_replicas_and_threads(directory, two_epochs, replicas, threads):
@@ -84,6 +85,7 @@ def test_same_bytes_on_any_number_of_replicas_and_threads(directory, two_epochs,
     assert_equal(ours, two_epochs)
 
 
+@pytest.mark.slow(reason="twenty starts are traced")
 def test_resuming_at_twenty_random_positions_continues_bit_for_bit(directory):
     # Few map functions, because each start is traced anew.
     changes = {
@@ -109,6 +111,7 @@ def test_a_cache_changes_no_byte(directory, two_epochs, tmp_path, cache):
     assert_equal(train(directory, changes={"cache": place}, epochs=2), two_epochs)
 
 
+@pytest.mark.slow(reason="each seed is traced")
 def test_another_seed_gives_other_pixels_and_tensorflows_own_seed_does_not(directory, two_epochs):
     other = train(directory, changes={"seed": 4}, epochs=1)
     assert not np.array_equal(other["label"], two_epochs["label"][: STEPS * BATCH])
@@ -134,6 +137,7 @@ def test_overfitting_repeats_the_first_batches_pixel_by_pixel(directory, two_epo
         )
 
 
+@pytest.mark.slow(reason="each host is traced")
 @pytest.mark.parametrize(("hosts", "replicas", "start"), [(2, 2, 0), (2, 4, 9), (4, 4, 3)])
 def test_hosts_together_have_the_batches_of_one(directory, two_epochs, hosts, replicas, start):
     parts = [
@@ -148,6 +152,7 @@ def test_hosts_together_have_the_batches_of_one(directory, two_epochs, hosts, re
         np.testing.assert_array_equal(ours, expected[start * BATCH :], err_msg=name)
 
 
+@pytest.mark.slow(reason="each host is traced")
 def test_hosts_read_different_images_and_their_seeds_never_meet(directory):
     flags = config(directory, train_batch_size=8, host_reading="own_shards")
     steps = pipeline(flags, Host(0, 2)).steps_per_epoch
@@ -197,6 +202,7 @@ def test_evaluation_of_the_training_split(directory):
     assert ours["weight"].sum() == 60
 
 
+@pytest.mark.slow(reason="three pipelines are traced")
 def test_no_thread_of_an_autotuner_is_waited_for_at_the_end(directory):
     """An iterator's end waits for it in some runs and not in others, for up to a minute."""
     flags = config(directory)
@@ -276,6 +282,7 @@ def test_chains_are_compiled_once_for_each_size(directory):
     assert ours.chains(Phase.EVAL) is ours.chains(Phase.EVAL, 7)
 
 
+@pytest.mark.slow(reason="each size is traced")
 def test_the_size_of_training_images_changes_by_epochs(directory):
     changes = {
         "train_map": "decode_random_crop({size})|random_flip",

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from base import plugins, typed_json
-from base.commandline import UserError
+from base.errors import UserError
+from trainers.config import FLAGS_FILE, NET_DIR
 from trainers.report.tables import aligned, epochs_text, percent
 from trainers.run_folder.files import Data, Environment
-from trainers.run_folder.folder import FLAGS_FILE, NET_DIR
 from trainers.run_folder.records import RunRecord
 
 # Values of these would fill the screen; the label order's hash stands for the first two.

@@ -13,7 +13,7 @@ import string
 from collections.abc import Sequence
 from html import escape
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.files import atomic
 from trainers.report import published
 from trainers.report.curves import color, curves_json

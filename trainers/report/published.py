@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 
 import nets
-from base.commandline import UserError
+from base.errors import UserError
 from base.spec import parse_call
 from data_prep import schema
 from pipelines.config import SYNTHETIC

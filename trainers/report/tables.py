@@ -165,9 +165,9 @@ def _summary(content: Data | Environment | None, long: Collection[str]) -> list[
     values = typed_json.plain(content) if content is not None else {}
     lines = []
     for name, value in sorted(values.items()):
-        if name in long and value:
+        if name in long and value and isinstance(value, str | list):
             noun = "lines" if isinstance(value, str) else "entries"
-            count = len(value.splitlines()) if isinstance(value, str) else len(value)
+            count = len(value.splitlines() if isinstance(value, str) else value)
             value = f"{count} {noun}"
         elif isinstance(value, dict):
             value = ", ".join(f"{key} {_short(inner)}" for key, inner in value.items())

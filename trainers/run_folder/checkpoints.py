@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.files import atomic, temporary_beside
 from base.typed_json import NewerFormatError
 from trainers.run_folder.files import LoopState, read_state, state_text
@@ -32,6 +32,8 @@ MODEL = "model/"
 AVERAGES = "ema/"
 STATE = "state"
 _PATTERN = "step-*.npz"
+# What damage in a zip, in an array's header or in the state can raise.
+_DAMAGE = (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +126,7 @@ def load(path: pathlib.Path) -> Checkpoint:
         raise UserError(f"there is no checkpoint {path}") from None
     except NewerFormatError as error:
         raise UserError(f"the checkpoint {path} {error}") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except (KeyError, *_DAMAGE) as error:
         raise DamagedError(f"the checkpoint {path} is damaged ({error})") from None
     return Checkpoint(path, arrays, state)
 
@@ -166,7 +168,7 @@ def fault(path: pathlib.Path, *, whole: bool = False) -> str | None:
         return f"{path.name} is not a checkpoint of a training"
     except NewerFormatError as error:
         return f"{path.name} {error}"
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except _DAMAGE as error:
         return f"{path.name} is damaged ({error})"
     return None
 

@@ -7,7 +7,7 @@ import pathlib
 from typing import IO
 
 from base import flag_files
-from base.commandline import UserError
+from base.errors import UserError
 from base.plugins import FLAG as PLUGINS
 from base.spec import parse_call
 from trainers.config import FLAGS_FILE, TrainConfig

@@ -36,6 +36,13 @@ PROTOCOLS = (CENTER_CROP, TEN_CROP, CROPS_144, DENSE, DENSE_MULTI_SCALE)
 Size = tuple[int, int] | int
 
 
+class Constraints(msgspec.Struct, kw_only=True, frozen=True):
+    """The file that pins what a bit-exact run needs, and what was installed in place of it."""
+
+    sha256: str
+    differing: dict[str, str] = {}
+
+
 class Environment(msgspec.Struct, kw_only=True, frozen=True):
     """environment.json: the machine and the code that a run came from.
 
@@ -47,6 +54,7 @@ class Environment(msgspec.Struct, kw_only=True, frozen=True):
     cpu: str | None = None
     memory_gib: float | None = None
     packages: dict[str, str] = {}
+    constraints: Constraints | None = None
     gpus: tuple[str, ...] = ()
     git_commit: str | None = None
     git_untracked: tuple[str, ...] = ()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from base.commandline import UserError
-from trainers.run_folder.folder import FLAGS_FILE, Run
+from base.errors import UserError
+from trainers.config import FLAGS_FILE
+from trainers.run_folder.folder import Run
 from trainers.run_folder.metrics import METRICS_FILE
 
 # Where runs are, for commands without --runs_dir.

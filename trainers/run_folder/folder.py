@@ -42,7 +42,8 @@ import numpy as np
 
 import nets
 from base import typed_json
-from base.commandline import UserError, flag_lines
+from base.commandline import flag_lines
+from base.errors import UserError
 from base.files import atomic
 from base.spec import parse_call
 from data_prep import schema

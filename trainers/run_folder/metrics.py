@@ -4,7 +4,7 @@ import dataclasses
 import math
 import pathlib
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.files import atomic
 from base.typed_json import FileError, NotJsonError
 from data_prep import schema

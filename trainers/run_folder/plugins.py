@@ -12,7 +12,7 @@ from types import ModuleType
 
 import nets
 from base import plugins
-from base.commandline import UserError
+from base.errors import UserError
 
 
 def load(paths: Sequence[str], package: ModuleType = nets) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 import platform
@@ -10,7 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from pipelines.config import Phase
-from trainers.run_folder.files import ChannelStatistics, Data, Environment
+from trainers.run_folder.files import ChannelStatistics, Constraints, Data, Environment
 
 if (
     TYPE_CHECKING
@@ -18,6 +19,7 @@ if (
     from pipelines.input_pipeline import InputPipeline
 
 PACKAGES = ("tensorflow", "keras", "numpy")
+CONSTRAINTS = pathlib.Path(__file__).resolve().parents[2] / "constraints.txt"
 
 # Of an uncommitted change so much is kept: more is not source, and every run has its own copy.
 MAX_DIFF_CHARACTERS = 200_000
@@ -43,6 +45,7 @@ def describe_environment() -> Environment:
         cpu=_cpu_model(),
         memory_gib=_memory_gib(),
         packages={name: metadata.version(name) for name in PACKAGES},
+        constraints=describe_constraints(CONSTRAINTS),
         gpus=tuple(
             tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
             for gpu in tf.config.list_physical_devices("GPU")
@@ -52,6 +55,24 @@ def describe_environment() -> Environment:
         git_uncommitted=kept,
         git_uncommitted_cut=cut,
     )
+
+
+def describe_constraints(path: pathlib.Path) -> Constraints | None:
+    """Whether the installed packages are those that a file of constraints pins; None without it."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    lines = (line.partition("#")[0].strip() for line in content.decode().splitlines())
+    differing = {}
+    for name, wanted in (line.split("==") for line in lines if line):
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            installed = "none"
+        if installed != wanted:
+            differing[name] = f"{installed} instead of {wanted}"
+    return Constraints(sha256=hashlib.sha256(content).hexdigest(), differing=differing)
 
 
 def describe_data(pipeline: InputPipeline) -> Data:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from base import typed_json
-from base.commandline import UserError, flag_lines
+from base.commandline import flag_lines
+from base.errors import UserError
 from base.spec import parse_call
 from data_prep import schema
-from trainers.config import TrainConfig, read_flag_file
+from trainers.config import FLAGS_FILE, NET_DIR, TrainConfig, read_flag_file
 from trainers.run_folder import checkpoints, files, plugins
 from trainers.run_folder.files import Evaluation, Line
-from trainers.run_folder.folder import CHECKPOINTS_DIR, FLAGS_FILE, NET_DIR, Run
+from trainers.run_folder.folder import CHECKPOINTS_DIR, Run
 from trainers.run_folder.metrics import METRICS_FILE, parse_metrics
 
 Content = TypeVar("Content")

@@ -11,9 +11,9 @@ import functools
 import pathlib
 import statistics
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
-from trainers.config import TrainConfig
+from trainers.config import FLAGS_FILE, TrainConfig
 from trainers.run_folder.files import (
     CENTER_CROP,
     Data,
@@ -25,14 +25,7 @@ from trainers.run_folder.files import (
     ValidationLine,
 )
 from trainers.run_folder.finding import locate, name_of, run_folders
-from trainers.run_folder.folder import (
-    DATA_FILE,
-    ENVIRONMENT_FILE,
-    FLAGS_FILE,
-    NOTES_FILE,
-    RESULT_FILE,
-    Run,
-)
+from trainers.run_folder.folder import DATA_FILE, ENVIRONMENT_FILE, NOTES_FILE, RESULT_FILE, Run
 from trainers.run_folder.reading import FolderReader
 
 RUNNING = "running"

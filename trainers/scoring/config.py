@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from base.commandline import UserError, flag
+from base.commandline import flag
+from base.errors import UserError
 from data_prep import schema
 from trainers.config import RUN_HELP, TrainedConfig
 from trainers.run_folder.files import CENTER_CROP, DENSE, DENSE_MULTI_SCALE, PROTOCOLS

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.spec import parse_call, parse_chain
 from data_prep import schema
 from pipelines.config import SYNTHETIC, PipelineConfig

@@ -17,7 +17,7 @@ stored images, so a scale above the stored size enlarges what has lost detail: t
 
 import dataclasses
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.spec import parse_chain
 from pipelines.config import Phase
 from pipelines.functions.views import GOOGLENET_SHORT_SIDES

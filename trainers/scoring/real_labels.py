@@ -6,7 +6,7 @@ import re
 
 import tensorflow as tf
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from pipelines.reading import dataset_options
 from pipelines.reading.dataset import Dataset

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from base import typed_json
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from data_prep.image import conversion
 from pipelines.chain import compile_chains

@@ -3,7 +3,8 @@
 import dataclasses
 import os
 
-from base.commandline import UserError, flag
+from base.commandline import flag
+from base.errors import UserError
 from trainers.config import RUN_HELP, TrainedConfig
 
 SAVED_MODEL = "saved_model"

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.files import atomic_folder
 from data_prep import schema
 from pipelines.reading.dataset import open_dataset

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.parallel import in_order, usable_cores
 from data_prep.schema import IMAGE_SUFFIXES
 from trainers.serving.classifier import Classifier, Stored, UnreadableError

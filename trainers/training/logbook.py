@@ -10,7 +10,7 @@ import msgspec
 import tensorflow as tf
 from tqdm import tqdm
 
-from base.commandline import UserError
+from base.errors import UserError
 from trainers.run_folder.files import Line, TrainLine, ValidationLine
 from trainers.run_folder.metrics import MetricsLog
 from trainers.training.step import GRADIENT_NORM, IMAGES, INPUT_WAIT, LOSS, STEPS, TOP1, TOP5

@@ -12,7 +12,7 @@ from types import FrameType
 
 import numpy as np
 
-from base.commandline import UserError
+from base.errors import UserError
 from trainers.run_folder.files import Means, Result
 from trainers.run_folder.folder import RESULT_FILE, Run
 from trainers.run_folder.metrics import draw_curves

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import nets
-from base.commandline import UserError
+from base.errors import UserError
 from pipelines.config import Phase
 from trainers.config import TrainConfig
 from trainers.run_folder.folder import new_run

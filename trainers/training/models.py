@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from base.commandline import UserError
+from base.errors import UserError
 from base.spec import parse_call
 from pipelines.chain import compile_chains
 from pipelines.config import Phase

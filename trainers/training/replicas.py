@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from base.commandline import UserError
+from base.errors import UserError
 from pipelines.reading.order import Host
 
 MIRRORED = "mirrored"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 import nets
-from base.commandline import UserError
+from base.errors import UserError
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from trainers.config import TrainConfig

@@ -11,8 +11,12 @@
 import collections
 import dataclasses
 import io
+import math
+import mmap
 import pathlib
 import pickle
+import pickletools
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
@@ -20,7 +24,7 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
-from base.commandline import UserError
+from base.errors import UserError
 
 Form = Literal["keras", "torch", "numpy"]
 
@@ -162,6 +166,21 @@ class _Unpickler(pickle.Unpickler):
         return self._storage(pid)
 
 
+def _unpickled(file: Any, storage: Callable[[Any], Any]) -> Any:
+    """What the pickle at a file's position holds.
+
+    First its instructions are looked through, as the unpickler has memory for any number of
+    objects at once, if one of them says so.
+    """
+    start = file.tell()
+    with warnings.catch_warnings(action="ignore"):  # of texts that are damaged
+        for place, (operation, argument, _) in enumerate(pickletools.genops(file)):
+            if argument is not None and operation.name.endswith("PUT") and argument > place:
+                raise ValueError(f"an object is numbered {argument} after {place} instructions")
+    file.seek(start)
+    return _Unpickler(file, storage).load()
+
+
 def _tensor(
     storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any
 ) -> Any:
@@ -172,6 +191,8 @@ def _tensor(
     last = offset + sum((count - 1) * step for count, step in zip(size, stride, strict=True))
     if 0 not in size and (min(stride, default=0) < 0 or not 0 <= last < len(storage)):
         raise ValueError("a tensor reaches beyond its storage")
+    if math.prod(size) > len(storage):
+        raise ValueError("a tensor is larger than its storage")
     return np.lib.stride_tricks.as_strided(
         storage[offset:], size, [step * item for step in stride]
     ).copy()
@@ -185,7 +206,7 @@ def _zipped_torch(archive: zipfile.ZipFile) -> Any:
         _, kind, key, _, count = pid
         return np.frombuffer(archive.read(f"{folder}data/{key}"), kind.dtype, count)
 
-    return _Unpickler(io.BytesIO(archive.read(name)), storage).load()
+    return _unpickled(io.BytesIO(archive.read(name)), storage)
 
 
 class _LegacyTorch:
@@ -198,7 +219,11 @@ class _LegacyTorch:
 
     def read(self) -> Any:
         """The unpickled object, with arrays for tensors."""
-        with self._path.open("rb") as file:
+        # Mapped, as a file has memory for as many bytes as it is asked for.
+        with (
+            self._path.open("rb") as whole,
+            mmap.mmap(whole.fileno(), 0, access=mmap.ACCESS_READ) as file,
+        ):
             if self._load(file) != _LEGACY_MAGIC:
                 raise ValueError("no weights that are known here")
             self._load(file)  # protocol version
@@ -211,7 +236,7 @@ class _LegacyTorch:
         return _called(value)
 
     def _load(self, file: Any) -> Any:
-        return _Unpickler(file, self._storage).load()
+        return _unpickled(file, self._storage)
 
     def _storage(self, pid: Any) -> Any:
         _, kind, key, _, _, view = pid

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 import nets
-from base.commandline import UserError
+from base.errors import UserError
 from base.spec import parse_call
 from pipelines.config import Phase
 from pipelines.input_pipeline import InputPipeline

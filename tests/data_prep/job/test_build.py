@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from data_prep.job import build, engines, request, shards
 from data_prep.source import layouts
@@ -92,6 +92,7 @@ def test_the_statistics_are_those_of_the_stored_pixels(source, tmp_path):
     assert found.size_counts.sum() == 12
 
 
+@pytest.mark.slow(reason="it builds data sets of photographs")
 def test_jpegs_loss_hardly_moves_the_statistics_of_photographs(sample_dir, tmp_path):
     source = sample_dir / "ilsvrc2012_sample"
     directory = built(source, tmp_path, size=256, classes="100", split="train")
@@ -126,6 +127,7 @@ def test_workers_chunks_and_layouts_change_no_byte(dataset, tmp_path, monkeypatc
             assert of_folders[name] == expected[name], name
 
 
+@pytest.mark.slow(reason="Beam starts")
 def test_beam_makes_the_same_bytes(dataset, source, tmp_path):
     pytest.importorskip("apache_beam", reason="the beam extra is not installed")
     assert files(built(source, tmp_path, engine="beam")) == files(dataset)
@@ -219,6 +221,7 @@ QUIRKS = {
 BAD = {"empty", "text", "truncated"}
 
 
+@pytest.mark.slow(reason="it builds the data set of every photograph")
 @given(
     st.lists(st.lists(st.sampled_from(sorted(QUIRKS)), max_size=6), min_size=1, max_size=3).filter(
         any

@@ -1,13 +1,15 @@
 """What is said of a source before the work begins."""
 
+import collections
 import dataclasses
 
 import pytest
 from etils import epath
 
 from data_prep import schema
+from data_prep.image.jpeg_header import read as read_header
 from data_prep.job import checks
-from data_prep.source import layouts, synsets
+from data_prep.source import layouts, sample, synsets
 from data_prep.source.images import ImageRef, Source
 from tests.making import small_sources
 
@@ -38,6 +40,7 @@ def all_of_ilsvrc() -> Source:
     return Source("tars", "", "", classes, train + validation)
 
 
+@pytest.mark.slow(reason="a million images are listed")
 def test_all_of_ilsvrc_is_complete_and_what_is_missing_is_named():
     source = all_of_ilsvrc()
     assert findings(source) == [
@@ -111,3 +114,20 @@ def test_what_will_be_written_is_measured(sample_dir):
     assert 0 < measured.seconds < 1
     raw = checks.measure(source.refs, dataclasses.replace(settings, encoding="raw"))
     assert raw.record_bytes > 5 * measured.record_bytes
+
+
+def test_the_embedded_sample_has_nothing_to_find(tmp_path):
+    sample.generate(tmp_path, train_per_class=6, validation_per_class=2)
+    found = checks.contents(layouts.open_source(str(tmp_path)))
+    assert all(finding.level == "ok" for finding in found)
+
+
+def test_the_embedded_sample_has_each_of_ilsvrcs_quirks():
+    kinds, turned = collections.Counter(), 0
+    for index in range(0, 1000, 50):
+        data = sample._file(0, index, 0)
+        kinds[checks.kind(data)] += 1
+        header = read_header(data)
+        turned += bool(header and header.has_exif)
+    assert {"gray JPEG", "CMYK JPEG", "PNG RGB", "colour JPEG"} <= kinds.keys()
+    assert turned > 0

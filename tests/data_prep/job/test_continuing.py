@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from data_prep.job import build, engines, shards
 from data_prep.source import layouts

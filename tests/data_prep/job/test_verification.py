@@ -7,7 +7,7 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from data_prep.config import BuildConfig, SourceConfig
 from data_prep.job import build, repair, verification

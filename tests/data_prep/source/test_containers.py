@@ -3,13 +3,17 @@
 import pathlib
 import struct
 import tarfile
+import tempfile
 import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep.source import containers, sample
+from tests.making import small_sources
 
 FILES = {
     "a.jpg": b"first",
@@ -97,6 +101,44 @@ def test_an_unknown_packing_is_said_when_listing(tmp_path):
         contents(path)
 
 
+PARTS = st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True).filter(
+    lambda part: part.strip(".") != ""
+) | st.text("äß漢字 '()", min_size=1, max_size=5).filter(lambda part: part == part.strip())
+
+
+@st.composite
+def trees(draw) -> dict[str, bytes]:
+    """Files by their paths; no file stands where another's directory does."""
+    tree: dict[str, bytes] = {}
+    for name in draw(st.lists(st.lists(PARTS, min_size=1, max_size=4).map("/".join), max_size=8)):
+        if not any(f"{a}/".startswith(f"{b}/") for t in tree for a, b in ((t, name), (name, t))):
+            tree[name] = draw(st.binary(max_size=2000))
+    return tree
+
+
+@settings(max_examples=40)
+@given(tree=trees())
+def test_a_directory_a_tar_and_a_zip_of_any_tree_hold_the_same(tree):
+    with tempfile.TemporaryDirectory() as name:
+        root = pathlib.Path(name)
+        whole, places = root / "files", {"directory": root / "files"}
+        whole.mkdir()
+        small_sources.write(whole, tree)
+        for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+            places[f"tar {form}"] = root / f"{form}.tar"
+            with tarfile.open(places[f"tar {form}"], "w", format=form) as archive:
+                for file in tree:
+                    archive.add(whole / file, file)
+        for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            places[f"zip {method}"] = root / f"{method}.zip"
+            with zipfile.ZipFile(places[f"zip {method}"], "w", method) as archive:
+                for file, data in tree.items():
+                    archive.writestr(file, data)
+        for form, place in places.items():
+            if tree or not form.startswith("zip"):  # an empty zip does not begin as one does
+                assert contents(place) == tree, form
+
+
 def cut(path: pathlib.Path, size: int) -> pathlib.Path:
     path.write_bytes(path.read_bytes()[:size])
     return path
@@ -125,6 +167,25 @@ def test_a_damaged_directory_of_a_zip_is_said(tmp_path):
     at = data.rindex(b"PK\x05\x06")
     data[at + 16 : at + 20] = struct.pack("<I", 7)
     path.write_bytes(data)
+    with pytest.raises(UserError, match=r"directory of .* is damaged"):
+        contents(path)
+
+
+@pytest.mark.parametrize("field", [20, 24, 42])  # packed size, size, offset of the local header
+def test_a_zip_whose_fields_cannot_be_is_refused_before_memory_is_asked_for(field, tmp_path):
+    path = zipped(tmp_path / "files.zip", zipfile.ZIP_DEFLATED)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + field : at + field + 4] = struct.pack("<I", 4_000_000_000)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"directory of .* is damaged"):
+        contents(path)
+
+
+def test_a_zip_that_ends_within_its_last_record_is_said(tmp_path):
+    path = zipped(tmp_path / "files.zip", zipfile.ZIP_STORED)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"PK\x05\x06") + 10])
     with pytest.raises(UserError, match=r"directory of .* is damaged"):
         contents(path)
 

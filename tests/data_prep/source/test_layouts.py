@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep.source import layouts, sample
 from data_prep.source.images import Source
 from tests.making import small_sources
@@ -106,6 +106,7 @@ def test_partial_validation_is_labelled_by_number(sample_dir):
     assert all(labels[name] == expected[name] for name in present)
 
 
+@pytest.mark.slow(reason="25,000 photographs are listed")
 def test_real_tiny_imagenet_in_a_tar(sample_dir):
     source = layouts.open_source(str(sample_dir / "tiny-imagenet-25.tar"))
     assert (source.layout, len(source.classes.wnids), len(source.refs)) == (

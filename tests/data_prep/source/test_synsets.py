@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep.source import layouts, sample, synsets
 from tests.making.small_sources import WNIDS, WORDS
 

@@ -137,6 +137,7 @@ def test_auto_augment_takes_pairs_with_their_probabilities():
     np.testing.assert_allclose(np.abs(magnitude), 0.3 * 5 / 9, rtol=1e-5)
 
 
+@pytest.mark.slow(reason="every operation of a policy is traced")
 @pytest.mark.parametrize(
     ("policy", "sides"),
     [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from pipelines.config import Phase, PipelineConfig
 from pipelines.functions.decoders import AnyDecoder, JpegDecoder

@@ -1,11 +1,13 @@
 """The order of records: seeded, complete, well mixed, and resumed without reading what is done."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipelines.reading.order import Host, Order
 
@@ -36,6 +38,18 @@ class Shards:
 
         opened = tf.data.Dataset.from_tensors(shard)
         return opened.map(lambda shard: tf.py_function(note, [shard], tf.int64)).flat_map(read)
+
+
+def numbered_shards(counts: Sequence[int]) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """The same as Shards, without note of what was opened."""
+    bounds = tf.constant(np.cumsum([0, *counts]), tf.int64)
+
+    def open_shard(shard: tf.Tensor) -> tf.data.Dataset:
+        numbers = tf.data.Dataset.range(bounds[0], bounds[-1])
+        skipped, end = tf.gather(bounds, shard), tf.gather(bounds, shard + 1)
+        return numbers.skip(skipped).take(end - skipped).map(tf.strings.as_string)
+
+    return open_shard
 
 
 def delivered(order: Order, *, chunk: int = 1, **arguments) -> list[tuple[int, int, int]]:
@@ -83,11 +97,51 @@ def test_same_every_epoch():
     np.testing.assert_array_equal(frozen.numbers(0), frozen.numbers(7))
 
 
+@pytest.mark.slow(reason="it traces 46 data sets")
 @pytest.mark.parametrize("start", range(0, 160, 7))
 def test_resuming_delivers_what_would_have_come(start):
     whole = delivered(order(), epochs=3)
     epoch, index = divmod(start, 80)
     assert delivered(order(), epochs=3, start_epoch=epoch, start_index=index) == whole[start:]
+
+
+@st.composite
+def resumed_orders(draw) -> tuple[Order, int, int]:
+    """An order of any shards, a chunk that divides its epoch, and a chunk to resume at."""
+    counts = draw(st.lists(st.integers(1, 9), min_size=1, max_size=7))
+    hosts = draw(st.integers(1, min(3, len(counts))))
+    most = sum(sorted(counts)[: len(counts) // hosts]) if hosts > 1 else sum(counts)
+    chunk = draw(st.integers(1, min(most, 6)))
+    made = Order(
+        counts=tuple(counts),
+        length=most // chunk * chunk,
+        seed=draw(st.integers(-(2**63), 2**64)),
+        buffer=draw(st.integers(0, 30)),
+        host=draw(st.integers(0, hosts - 1)),
+        hosts=hosts,
+        same_every_epoch=draw(st.booleans()),
+    )
+    return made, chunk, draw(st.integers(0, 3 * made.length // chunk - 1))
+
+
+@settings(max_examples=5)
+@given(case=resumed_orders())
+def test_any_order_resumed_at_any_chunk_goes_on_as_it_would_have(case):
+    made, chunk, start = case
+    epoch, index = divmod(start * chunk, made.length)
+    everything = made.records(numbered_shards(made.counts), chunk=chunk, epochs=3)
+    later = made.records(
+        numbered_shards(made.counts), chunk=chunk, epochs=3, start_epoch=epoch, start_index=index
+    )
+    whole = list(everything.as_numpy_iterator())
+    assert len(whole) == 3 * made.length // chunk
+    resumed = list(later.as_numpy_iterator())
+    for ours, expected in zip(resumed, whole[start:], strict=True):
+        assert (ours[0].tolist(), *ours[1:]) == (expected[0].tolist(), *expected[1:])
+    for epoch in range(3):
+        records = [int(r) for chunk, e, _ in whole if e == epoch for r in chunk]
+        assert len(set(records)) == made.length
+        assert records == made.numbers(epoch).tolist()
 
 
 def test_resuming_does_not_open_finished_shards():
@@ -122,6 +176,7 @@ def test_too_few_records_are_an_error_and_not_an_early_end():
         delivered(order(), epochs=1, shards=short)
 
 
+@pytest.mark.slow(reason="as many records as a tenth of ILSVRC, six times")
 def test_a_large_data_set_is_well_mixed():
     """As many records and shards as a tenth of ILSVRC, and a buffer of 1 % of them."""
     count = 128_000

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from base.commandline import UserError
+from base.errors import UserError
 from tests.making.run_folders import make_run
 from trainers.report.diff import diff_text, run_tool
 from trainers.run_folder.records import read_record

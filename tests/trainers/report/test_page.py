@@ -7,7 +7,7 @@ import re
 import pytest
 from PIL import Image
 
-from base.commandline import UserError
+from base.errors import UserError
 from tests.making.run_folders import make_run, metrics_line
 from trainers.report import curves, page
 from trainers.run_folder.records import find_records, read_record

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from base.commandline import UserError
+from base.errors import UserError
 from trainers.run_folder import checkpoints
 from trainers.run_folder.files import LoopState
 
@@ -62,6 +62,19 @@ def test_a_damaged_checkpoint_falls_back_loudly(tmp_path, capsys, damage):
     newest.write_bytes({"truncated": content[:-100], "empty": b"", "flipped": content}[damage])
     assert checkpoints.load_latest(tmp_path).state == state(1)
     assert str(newest) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("field", "value"), [(6, 99), (8, 1), (10, 99)])
+def test_a_checkpoint_of_an_unknown_zip_is_damaged(tmp_path, field, value):
+    """By its version, encryption or method of packing."""
+    path = save(tmp_path, 1)
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02")
+    content[at + field] = value
+    path.write_bytes(content)
+    assert "is damaged" in checkpoints.fault(path)
+    with pytest.raises(UserError, match="is damaged"):
+        checkpoints.load(path)
 
 
 def test_no_readable_checkpoint_is_an_error(tmp_path):

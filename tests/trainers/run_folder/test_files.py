@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base import typed_json
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from tests.conftest import ROOT
 from tests.making.run_folders import loop_state, make_run

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from base.commandline import UserError
+from base.errors import UserError
 from tests.making.run_folders import make_run
 from trainers.run_folder.finding import find_run, locate, place_of
 from trainers.run_folder.records import find_records

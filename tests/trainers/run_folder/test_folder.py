@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from base.commandline import UserError
+from base.errors import UserError
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from tests.making.datasets import write_dataset

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from base.commandline import UserError
+from base.errors import UserError
 from trainers.run_folder.files import TrainLine
 from trainers.run_folder.metrics import MetricsLog, draw_curves, read_metrics
 

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from base.commandline import UserError
+from base.errors import UserError
 from tests.making.run_folders import make_run, write_checkpoint
 from trainers.run_folder.records import find_record, find_records, read_record
 
@@ -121,6 +121,8 @@ BAD_EVALUATION = b'{"protocol": "center_crop", "top1": 0.5, "top5": 1, "images":
         (write("data.json", b'{"num_classes": "three"}'), ["data.json", "num_classes"]),
         (write("environment.json", b"[]"), ["environment.json is not a JSON object"]),
         (write("result.json", b""), ["result.json is not JSON"]),
+        (write("result.json", b"[" * 5000), ["result.json is not JSON"]),
+        (replace_line(2, "[" * 5000), ["metrics.jsonl", "line 2", "not whole"]),
         (remove("net/__init__.py"), ["net/__init__.py is missing"]),
         (write("evaluation_x_validation.json", b"{}"), ["evaluation_x", "protocol"]),
         (write("evaluation_y_validation.json", BAD_EVALUATION), ["evaluation_y", "per_class"]),

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import nets
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from data_prep.image import conversion
 from pipelines.input_pipeline import InputPipeline
@@ -22,6 +22,8 @@ from trainers.scoring import evaluation, protocols
 from trainers.scoring.config import EvaluateConfig
 from trainers.scoring.real_labels import read_real_labels
 from trainers.training.replicas import open_devices
+
+pytestmark = pytest.mark.slow(reason="each protocol is compiled for nets of several sizes")
 
 SIZE, CROP, IMAGES = 96, 64, 6
 NET = "resnet10(width=8)"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from data_prep.image import conversion
 from tests.conftest import assert_one_line_error, run_command
@@ -17,6 +17,8 @@ from tests.making.datasets import pixels, sample_photographs
 from tests.making.trained_runs import CLASSES, classifier, random_run, stored_dataset
 from trainers.serving import exporting, served_net
 from trainers.serving.config import FORMATS, ExportConfig
+
+pytestmark = pytest.mark.slow(reason="every format of a net is compiled and run")
 
 # Sizes at which each net is quick and has all its layers.
 NETS = {"alexnet": 67, "googlenet": 96, "resnet50": 64, "squeezenet1_0": 67}

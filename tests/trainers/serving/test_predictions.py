@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from base.commandline import UserError
+from base.errors import UserError
 from data_prep import schema
 from data_prep.image import conversion
 from tests.conftest import assert_one_line_error, run_command
@@ -55,6 +55,7 @@ def made(run):
     return classifier(run)
 
 
+@pytest.mark.slow(reason="it compiles a net for several sizes")
 def test_original_files_and_stored_images_give_the_evaluations_probabilities(
     run, made, photographs
 ):

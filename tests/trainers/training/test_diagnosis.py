@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import nets
-from base.commandline import UserError
+from base.errors import UserError
 from pipelines.functions.map_function import MAP_FUNCTIONS, MapFunction, Place
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
@@ -118,6 +118,7 @@ def with_planted_nan(data_dir, runs_dir, *flags) -> config.TrainConfig:
     )
 
 
+@pytest.mark.slow(reason="it trains nets until they fail")
 def test_a_planted_nan_is_reported_by_its_image_s_name(generated_data, tmp_path, plant_nan):
     settings = with_planted_nan(generated_data, tmp_path)
     with pytest.raises(UserError) as error:
@@ -132,6 +133,7 @@ def test_a_planted_nan_is_reported_by_its_image_s_name(generated_data, tmp_path,
         assert np.isnan(saved["image"][11]).any()
 
 
+@pytest.mark.slow(reason="it trains nets until they fail")
 def test_a_step_that_is_skipped_is_reported_and_harms_nothing(
     generated_data, tmp_path, plant_nan, capsys
 ):
@@ -149,6 +151,7 @@ def test_a_step_that_is_skipped_is_reported_and_harms_nothing(
     assert "the step is skipped" in said
 
 
+@pytest.mark.slow(reason="it trains nets until they fail")
 def test_a_constant_label_is_diagnosed_before_the_first_line(generated_data, tmp_path, capsys):
     session.train(
         config.parse(

@@ -15,6 +15,7 @@ FLAGS = (
 )
 
 
+@pytest.mark.slow(reason="it trains under the profiler")
 def test_profile_scalars_and_images_are_written(generated_data, tmp_path, capsys):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import nets
-from base.commandline import UserError
 from base.comparison import OURS
+from base.errors import UserError
 from benchmarks.training_step_peers import CHANNELS_LAST, CLASSES, CONTIGUOUS, PYTORCH_NETS, SYSTEMS
 from benchmarks.training_steps import StepPeersConfig, targets
 from tests.conftest import assert_one_line_error, run_command

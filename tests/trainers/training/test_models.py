@@ -6,12 +6,13 @@ import pytest
 import tensorflow as tf
 
 import nets
-from base.commandline import UserError
+from base.errors import UserError
 from trainers import config
 from trainers.run_folder.metrics import read_metrics
 from trainers.training import models, session
 
 
+@pytest.mark.slow(reason="it builds each net at two sizes")
 @pytest.mark.parametrize(("first", "second"), [(48, 32), (32, 57)])
 def test_a_net_at_another_size_is_the_same_net(first, second):
     keras.utils.set_random_seed(0)
@@ -42,6 +43,7 @@ def test_a_net_whose_weights_depend_on_the_size_is_refused():
         models.TrainedNet("alexnet_small", nets, builds)
 
 
+@pytest.mark.slow(reason="it trains several times")
 def test_training_grows_its_images_and_resumes_among_them(generated_data, tmp_path):
     flags = [
         "--net=resnet10(width=4)",

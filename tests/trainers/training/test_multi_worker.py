@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from base.commandline import UserError
+from base.errors import UserError
 from tests.conftest import ROOT
 from trainers import config
 from trainers.run_folder.metrics import METRICS_FILE, read_metrics

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from base.commandline import UserError
+from base.errors import UserError
 from trainers.training.replicas import open_devices, refuse_broken_links
 
 

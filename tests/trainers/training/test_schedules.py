@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from base.commandline import UserError
+from base.errors import UserError
 from trainers.training.schedules import SCHEDULES, Position, with_warmup
 
 START = Position(step=0, steps_per_epoch=10, total_steps=900)

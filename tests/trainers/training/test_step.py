@@ -69,6 +69,7 @@ def make(
     return Stepper(model, step, iterator, strategy)
 
 
+@pytest.mark.slow(reason="it compiles steps for several replicas")
 @pytest.mark.parametrize(
     ("net", "size", "options", "steps", "rate"),
     [
@@ -87,6 +88,7 @@ def test_losses_do_not_depend_on_the_number_of_replicas(net, size, options, step
         np.testing.assert_allclose(rows[0][:, 0], other[:, 0], rtol=1e-5)
 
 
+@pytest.mark.slow(reason="it compiles steps for several replicas")
 def test_without_synchronized_statistics_replicas_equal_an_average_of_parts():
     two = make("resnet10", 32, 2, options={"width": 8}, optimizer="sgd(0.0)", weight_decay=0.0)
     keras.utils.set_random_seed(5)
@@ -111,6 +113,7 @@ def test_without_synchronized_statistics_replicas_equal_an_average_of_parts():
         np.testing.assert_allclose(row[0], total, rtol=1e-4)
 
 
+@pytest.mark.slow(reason="it compiles steps for several replicas")
 def test_replicas_average_their_moving_statistics():
     two = make("resnet10", 32, 2, options={"width": 8})
     two.take(2)
@@ -122,6 +125,7 @@ def test_replicas_average_their_moving_statistics():
         np.testing.assert_allclose(value.numpy(), (before[0] + before[1]) / 2, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow(reason="it compiles steps for several replicas")
 def test_four_parts_equal_a_batch_four_times_as_large():
     whole = make("alexnet_small", 56)
     parts = make("alexnet_small", 56, accumulation_steps=4)
@@ -137,6 +141,7 @@ def test_four_parts_equal_a_batch_four_times_as_large():
         np.testing.assert_allclose(a[:, LOSS], b[:, LOSS], rtol=1e-5)
 
 
+@pytest.mark.slow(reason="it compiles steps for several replicas")
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_clipping_sees_the_whole_batch_s_gradient(replicas):
     norm = make("alexnet_small", 56, replicas).take(1)[0, GRADIENT_NORM]
@@ -152,6 +157,7 @@ def test_clipping_sees_the_whole_batch_s_gradient(replicas):
         np.testing.assert_allclose((a.numpy() - before) / 3, b.numpy() - before, atol=1e-6)
 
 
+@pytest.mark.slow(reason="it compiles a step of its own")
 def test_averaged_weights_are_what_is_evaluated():
     decay = 0.75
     stepper = make("alexnet_small", 56, ema_decay=decay)
@@ -168,6 +174,7 @@ def test_averaged_weights_are_what_is_evaluated():
         np.testing.assert_allclose(v.numpy(), a, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow(reason="it compiles steps for several replicas")
 def test_l2_decays_the_net_s_kernels_and_nothing_else():
     data = stream(32)
     stepper = make("resnet10", 32, data=data, options={"width": 8}, weight_decay=0.0)
@@ -182,6 +189,7 @@ def test_l2_decays_the_net_s_kernels_and_nothing_else():
         np.testing.assert_allclose(other.numpy() - plain.numpy(), wanted, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow(reason="it compiles steps for several replicas")
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_float16_overflow_is_skipped_on_every_replica_and_lowers_the_scale(replicas):
     data = stream(56)
@@ -199,6 +207,7 @@ def test_float16_overflow_is_skipped_on_every_replica_and_lowers_the_scale(repli
     assert np.isfinite(stepper.take(1)[0, GRADIENT_NORM])
 
 
+@pytest.mark.slow(reason="it compiles a step of its own")
 def test_a_step_that_is_not_finite_ends_the_call_and_changes_nothing():
     data = stream(56)
     data["image"][BATCH + 3, 5, 5, 0] = np.nan
@@ -213,6 +222,7 @@ def test_a_step_that_is_not_finite_ends_the_call_and_changes_nothing():
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
+@pytest.mark.slow(reason="it compiles steps for several replicas")
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_xla_computes_the_same(precision):
     plain = make("alexnet_small", 56, precision=precision)
@@ -222,6 +232,7 @@ def test_xla_computes_the_same(precision):
     np.testing.assert_allclose(*rows, rtol=tolerance)
 
 
+@pytest.mark.slow(reason="it compiles steps for several replicas")
 def test_normalisation_and_biases_do_not_decay_where_the_flags_say_kernels():
     stepper = make(
         "resnet50_v1_5",  # whose reference code decays every variable

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import nets
-from base.commandline import UserError
+from base.errors import UserError
 from tests.making.datasets import write_dataset
+from tests.making.pth_files import pth
 from tests.nets.test_parity import randomise
-from tests.trainers.weights.test_files import write_pth
 from trainers import config
 from trainers.run_folder import continuing
 from trainers.run_folder.finding import find_run
@@ -36,6 +36,7 @@ APPLICATIONS = {
 }
 
 
+@pytest.mark.slow(reason="it builds large nets twice")
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_keras_applications_give_their_logits(name, tmp_path):
     application, size, gamma, suffix, options = APPLICATIONS[name]
@@ -68,6 +69,7 @@ TORCHVISION_ARRAYS = {
 }
 
 
+@pytest.mark.slow(reason="it builds large nets")
 @pytest.mark.parametrize("name", TORCHVISION_ARRAYS)
 def test_torchvisions_names_cover_every_variable_once(name):
     size = {"inception_v3_torchvision": 299, "alexnet_owt": 99}.get(name, 64)
@@ -106,7 +108,7 @@ def torch_squeezenet(classes: int = 3) -> dict[str, np.ndarray]:
 
 def test_torch_kernels_are_transposed(tmp_path):
     arrays = torch_squeezenet()
-    write_pth(tmp_path / "net.pth", arrays)
+    (tmp_path / "net.pth").write_bytes(pth(arrays))
     model = nets.build("squeezenet1_1", 3, 67)
     importing.assign(model, read(tmp_path / "net.pth"), nets.entry("squeezenet1_1"))
     kernel = model.get_layer("fire5_expand3x3").kernel.numpy()
@@ -114,6 +116,7 @@ def test_torch_kernels_are_transposed(tmp_path):
     np.testing.assert_array_equal(model.get_layer("conv10").bias, arrays["classifier.1.bias"])
 
 
+@pytest.mark.slow(reason="it builds AlexNet")
 def test_the_first_matrix_after_the_maps_is_reordered():
     model = nets.build("vgg11", 3, 64)  # 2x2 positions of 512 maps
     flat = RNG.normal(size=(4096, 512 * 4)).astype(np.float32)
@@ -178,7 +181,7 @@ def test_nets_that_compute_something_else_are_refused(form, name, says):
 
 def test_an_imported_run_is_a_finished_one(tmp_path):
     data = write_dataset(tmp_path / "data", num_classes=3, size=72)
-    write_pth(tmp_path / "net.pth", torch_squeezenet())
+    (tmp_path / "net.pth").write_bytes(pth(torch_squeezenet()))
     train = config.parse(
         [
             "--net=squeezenet1_1",
