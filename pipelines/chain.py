@@ -9,8 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from base.commandline import UserError
-from base.spec import Call, parse_chain
+from base.spec import Call, UserError, parse_chain
 
 # Importing them registers their map functions.
 from pipelines.functions import (  # noqa: F401

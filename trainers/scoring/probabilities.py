@@ -8,12 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines import input_pipeline, whole_images
-from pipelines.batches import Batch
 from pipelines.config import PipelineConfig
 from pipelines.reading.dataset import Dataset
 from trainers.scoring.protocols import Views
 
-DeviceMap = Callable[[Batch], Batch]
+DeviceMap = Callable[[input_pipeline.Batch], input_pipeline.Batch]
 
 
 def class_probabilities(
