@@ -226,7 +226,7 @@ def read_lines(text: str) -> list[Line] | None:
         for line in text.split("\n") if '"format"' in text else ():
             typed_json.refuse_newer(line or "{}", LINE_FORMAT)
         return _LINES.decode_lines(text)
-    except (msgspec.DecodeError, typed_json.FileError):
+    except (msgspec.DecodeError, typed_json.FileError, RecursionError):
         return None
 
 

@@ -117,8 +117,7 @@ def resumed_orders(draw) -> tuple[Order, int, int]:
         length=most // chunk * chunk,
         seed=draw(st.integers(-(2**63), 2**64)),
         buffer=draw(st.integers(0, 30)),
-        host=draw(st.integers(0, hosts - 1)),
-        hosts=hosts,
+        host=Host(draw(st.integers(0, hosts - 1)), hosts),
         same_every_epoch=draw(st.booleans()),
     )
     return made, chunk, draw(st.integers(0, 3 * made.length // chunk - 1))
