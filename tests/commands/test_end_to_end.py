@@ -97,7 +97,7 @@ def test_alexnet_has_the_same_losses_on_one_replica_and_on_two(real_data, tmp_pa
             "--log_steps=1",
         )
         lines = read_metrics(tmp_path / replicas.replace(":", "") / "1")
-        losses[replicas] = [line["loss"] for line in lines]
+        losses[replicas] = [line.loss for line in lines]
     assert len(losses["cpu:1"]) == 5, "four steps and one evaluation"
     assert losses["cpu:1"] != losses["cpu:1"][::-1]
     np.testing.assert_allclose(losses["cpu:1"], losses["cpu:2"], rtol=1e-4)
@@ -145,8 +145,8 @@ def test_evaluate_scores_every_image_as_the_run_did(finished):
     line = read_metrics(finished)[-1]
     assert scored["images"] == line.images
     assert f"over {scored['images']} images" in done.stdout
-    assert scored["top1"] == line["top1"]
-    assert scored["loss"] == pytest.approx(line["loss"], rel=1e-6)
+    assert scored["top1"] == line.top1
+    assert scored["loss"] == pytest.approx(line.loss, rel=1e-6)
     again = run_command(
         "trainers/evaluate.py",
         f"--run={finished}",

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import input_pipeline
 from pipelines.config import PipelineConfig
+from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset, open_dataset
+from pipelines.reading.order import ALONE, Host
 from tests.making.datasets import write_dataset
 
 EPOCHS = 2
@@ -42,11 +43,14 @@ def splits(draw) -> dict[str, int]:
 
 
 def delivered(
-    dataset: Dataset, flags: PipelineConfig, batch_size: int, **arguments: int
+    dataset: Dataset,
+    flags: PipelineConfig,
+    batch_size: int,
+    *,
+    start: int = 0,
+    host: Host = ALONE,
 ) -> dict[str, np.ndarray]:
-    batches = input_pipeline.train(
-        dataset, flags, batch_size=batch_size, epochs=EPOCHS, **arguments
-    )
+    batches = InputPipeline(dataset, flags, host).train(batch_size, start=start, epochs=EPOCHS)
     found = list(batches.as_numpy_iterator())
     names = ("image", "label", "seed", "position")
     return {name: np.concatenate([batch[name] for batch in found]) for name in names}
@@ -76,8 +80,7 @@ def test_parts_of_hosts_and_replicas_from_any_step_are_the_whole(directories, sp
             flags,
             part // split["replicas"],
             start=split["start"],
-            host=host,
-            hosts=split["hosts"],
+            host=Host(host, split["hosts"]),
         )
         for host in range(split["hosts"])
     ]

@@ -57,7 +57,10 @@ def locate(name: str, runs_dir: pathlib.Path, said: str = "") -> pathlib.Path:
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
     there = f": there are {', '.join(known[-_MOST_NAMED:])}{more}" if known else ""
     where = f"{runs_dir}/" if said else f"--runs_dir={runs_dir}"
-    raise UserError(f"{said or repr(name)} is neither a run folder nor a run in {where}{there}")
+    holds = f" (no {FLAGS_FILE} in it)" if name and pathlib.Path(name).is_dir() else ""
+    raise UserError(
+        f"{said or repr(name)} is neither a run folder{holds} nor a run in {where}{there}"
+    )
 
 
 def place_of(experiment: str, runs_dir: str = RUNS_DIR) -> tuple[str, str]:

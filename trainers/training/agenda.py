@@ -14,6 +14,9 @@ from fractions import Fraction
 from trainers.config import TrainConfig
 
 
+_HALF = Fraction(1, 2)
+
+
 class Event(enum.Enum):
     """What happens between two steps; where several are due, in this order."""
 
@@ -93,9 +96,9 @@ class Agenda:
         return min([self.total_steps, *(found for found in later if found > step)])
 
     def _evaluation(self, number: int) -> int:
-        """The step of an evaluation, counted from 1."""
-        return math.ceil(number * self.evaluate_steps)
+        """The step of an evaluation, counted from 1: the nearest to so many intervals."""
+        return math.floor(number * self.evaluate_steps + _HALF)
 
     def _evaluations(self, step: int) -> int:
         """How many evaluations are due up to a step, two at one step counted as two."""
-        return math.floor(step / self.evaluate_steps)
+        return math.ceil((step + _HALF) / self.evaluate_steps) - 1
