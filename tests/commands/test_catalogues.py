@@ -47,6 +47,7 @@ def test_citations_and_sources_are_found():
     assert source("Does it in 2012 ways.") == ""
 
 
+@pytest.mark.end_to_end
 def test_the_commands_list_everything_and_show_one():
     text = run_command("-m", "pipelines").stdout
     assert all(f"\n  {name}(" in text for name in MAP_FUNCTIONS.names())
@@ -64,6 +65,7 @@ def test_the_commands_list_everything_and_show_one():
     ("room", "name", "nearest"),
     [("pipelines", "random_flp", "random_flip"), ("trainers", "cosin", "cosine")],
 )
+@pytest.mark.end_to_end
 def test_an_unknown_name_is_one_line_with_the_nearest(room, name, nearest):
     done = run_command("-m", room, name, code=1)
     assert_one_line_error(done, f"nothing is named {name!r} (did you mean {nearest}?)")

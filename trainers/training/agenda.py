@@ -13,7 +13,6 @@ from fractions import Fraction
 
 from trainers.config import TrainConfig
 
-
 _HALF = Fraction(1, 2)
 
 

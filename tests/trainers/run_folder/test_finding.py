@@ -48,7 +48,9 @@ def test_what_is_no_run_is_refused_by_one_line_that_says_what_there_is(workspace
     with pytest.raises(UserError) as raised:
         find_run(name)
     said = str(raised.value)
-    assert said.startswith(f"--run={name} is neither a run folder nor a run in runs/: there are ")
+    assert said.startswith(f"--run={name} is neither a run folder")
+    assert " nor a run in runs/: there are " in said
+    assert ("(no flags.cfg in it)" in said) == bool(name and pathlib.Path(name).is_dir())
     assert "demo/10" in said and "vgg/wide/deep/3" in said and "20240101/2" in said
     assert "\n" not in said
 
