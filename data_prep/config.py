@@ -5,8 +5,9 @@ import dataclasses
 from base.commandline import flag
 from base.errors import UserError
 from base.parallel import usable_cores
+from data_prep.layouts.opening import LAYOUTS
 from data_prep.schema import ENCODINGS, GEOMETRIES, SPLITS, ImageSettings
-from data_prep.source.layouts import LAYOUTS
+from data_prep.source.remarks import ALLOWED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,15 @@ class SourceConfig:
         common=True,
     )
     layout: str = flag("auto", "how the source is laid out", choices=("auto", *LAYOUTS))
+    allow: tuple[str, ...] = flag(
+        (),
+        "what does not stop the job, separated by commas: " + ", ".join(ALLOWED),
+    )
+
+    def __post_init__(self) -> None:
+        for kind in self.allow:
+            if kind not in ALLOWED:
+                raise UserError(f"--allow={kind} is none of {', '.join(ALLOWED)}")
 
 
 @dataclasses.dataclass(frozen=True)

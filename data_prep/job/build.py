@@ -63,6 +63,7 @@ class Build:
             seed=self.seed,
             selection=self.selection,
             shards={task.split: task.count for task in self.tasks},
+            content=self.source.content,
         )
 
 
@@ -269,6 +270,7 @@ def _manifest(what: Build, parts: Sequence[Part]) -> schema.Manifest:
         source={
             "layout": what.source.layout,
             "fingerprint": what.source.fingerprint,
+            "content": what.source.content,
             "images": len(what.source.refs),
         },
         generated=what.source.generated,

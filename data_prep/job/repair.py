@@ -10,7 +10,7 @@ from data_prep import schema
 from data_prep.config import SourceConfig
 from data_prep.job import build, engines
 from data_prep.job.verification import Fault
-from data_prep.source import sample
+from data_prep.layouts import opening
 
 
 def repair(
@@ -42,7 +42,11 @@ def repair(
             f"{directory / schema.STATISTICS_FILE} is at fault, which takes every image to mend: "
             f"delete {directory} and build it again"
         )
-    source = sample.open_or_generate(where.source, where.layout, str(directory.parents[2]), say)
+    # Older versions listed every split, and their fingerprints are of all.
+    splits = manifest.selection["splits"] if "content" in manifest.source else schema.SPLITS
+    source = opening.open_or_generate(
+        where.source, where.layout, splits, where.allow, str(directory.parents[2]), say
+    )
     what = build.plan_again(manifest, directory, source)
     tasks = [task for task in what.tasks if what.job.file_name(task) in bad]
     what.job.work.mkdir(exist_ok=True)

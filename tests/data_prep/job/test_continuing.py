@@ -7,7 +7,7 @@ import pytest
 from base.errors import UserError
 from data_prep import schema
 from data_prep.job import build, engines, shards
-from data_prep.source import layouts
+from data_prep.layouts import opening
 from tests.making import small_sources
 from tests.making.small_builds import Killed, built, config, files
 
@@ -64,7 +64,7 @@ def test_finished_shards_are_not_built_again(source, tmp_path, monkeypatch):
 def test_a_finished_data_set_is_left_alone(dataset, source):
     before = {path: path.stat().st_mtime_ns for path in dataset.iterdir()}
     said: list[str] = []
-    build.build(config(source, dataset.parents[2]), layouts.open_source(str(source)), said.append)
+    build.build(config(source, dataset.parents[2]), opening.open_source(str(source)), said.append)
     assert any("already built" in line for line in said)
     assert {path: path.stat().st_mtime_ns for path in dataset.iterdir()} == before
 

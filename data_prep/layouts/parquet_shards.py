@@ -1,0 +1,169 @@
+"""Hugging Face's parquet shards: image bytes and labels, a row an image."""
+
+import collections
+import pathlib
+from collections.abc import Collection, Iterator, Sequence
+
+from base.errors import UserError
+from data_prep.layouts.listed import Listed
+from data_prep.source import naming, parquet, synsets
+from data_prep.source.images import ImageRef
+from data_prep.source.remarks import Remarks
+
+_SUFFIX = ".parquet"
+_ALIKE = 0.98  # of ILSVRC's names, at the same labels: publishers mend a few of its words
+
+
+def recognise(root: pathlib.Path) -> str:
+    """One of its files, and how many more there are."""
+    found = _files(root)
+    return f"{found[0].name} and {len(found) - 1} more" if found else ""
+
+
+def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -> Listed:
+    """SPLIT-00000-of-00294.parquet or SPLIT/0000.parquet, also in data/ or in a configuration."""
+    by_split = _by_split(root, remarks)
+    files = [path for found in by_split.values() for path in found]
+    if not files:
+        raise UserError(
+            f"no parquet file in {root} is named train-*.parquet or validation-*.parquet, nor lies "
+            "in a folder train/ or validation/: rename it"
+        )
+    # Of an unwanted split, too: a class that only it has keeps its label.
+    names = parquet.class_names(files[0])
+    listed = [
+        (split, path, _rows(path))
+        for split, found in by_split.items()
+        for path in found
+        if split in splits or names is None
+    ]
+    classes, ids = _classes(names, [row.label for _, _, rows in listed for row in rows], remarks)
+    _check_labels(listed, ids)
+    refs = [
+        ImageRef(
+            split,
+            ids[row.label],
+            row.name or f"{path.stem}_{row.number:06d}",
+            str(path),
+            row.number,
+            0,
+            parquet.ROW,
+        )
+        for split, path, rows in listed
+        if split in splits
+        for row in rows
+    ]
+    return classes, _told_apart(refs)
+
+
+def _files(root: pathlib.Path) -> list[pathlib.Path]:
+    if root.is_file():
+        return [root] if root.suffix == _SUFFIX else []
+    return sorted(
+        path
+        for up in ("", "*/", "*/*/")
+        for path in root.glob(f"{up}*{_SUFFIX}")
+        if not any(naming.hidden(part) for part in path.relative_to(root).parts)
+    )
+
+
+def _by_split(root: pathlib.Path, remarks: Remarks) -> dict[str, list[pathlib.Path]]:
+    """The files of each split, of one configuration alone."""
+    found: dict[str, list[pathlib.Path]] = {}
+    homes: dict[pathlib.Path, None] = {}
+    for path in _files(root):
+        said = path.stem.split("-")[0]
+        split, home = naming.split_of(said), path.parent
+        if split is None and path != root:
+            said = path.parent.name.removeprefix("partial-")
+            split, home = naming.split_of(said), path.parent.parent
+        homes |= {home: None} if split else {}
+        if split and home == next(iter(homes)):
+            found.setdefault(split, []).append(path)
+        elif naming.is_test(path.stem.split("-")[0]) or naming.is_test(path.parent.name):
+            remarks.note("test", path.name)
+        elif not split:
+            remarks.note("other", path.name)
+    for other in list(homes)[1:]:
+        remarks.note("second", str(other.relative_to(root)))
+    return {split: found[split] for split in sorted(found)}
+
+
+def _rows(path: pathlib.Path) -> list[parquet.Row]:
+    return list(parquet.rows(path))
+
+
+def _classes(
+    names: list[str] | None, labels: Sequence[int | str | None], remarks: Remarks
+) -> tuple[synsets.Classes, dict[int | str | None, str]]:
+    """The classes, and the id of each label."""
+    if any(isinstance(label, str) for label in labels):
+        texts = {label for label in labels if isinstance(label, str)}
+        return synsets.known_classes(list(texts)), {text: text for text in texts}
+    if names is None:
+        count = max((label for label in labels if isinstance(label, int)), default=-1) + 1
+        if count > 10**6:
+            raise UserError(f"label {count - 1} is too large for the number of a class")
+        width = max(4, len(str(count - 1)))
+        ids = [f"label_{label:0{width}d}" for label in range(count)]
+        remarks.note("unnamed", f"label_{0:0{width}d}", count)
+        return synsets.known_classes(ids), dict(enumerate(ids))
+    table = synsets.ilsvrc2012()
+    if _are_ilsvrcs(names, table):
+        return table, dict(enumerate(table.wnids))
+    ids = _unique(names)
+    return synsets.known_classes(ids, dict(zip(ids, names, strict=True))), dict(enumerate(ids))
+
+
+def _are_ilsvrcs(names: Sequence[str], table: synsets.Classes) -> bool:
+    """Whether names are ILSVRC's WNIDs or words, at ILSVRC's labels."""
+    if len(names) != len(table.wnids):
+        return False
+    for known in (table.wnids, table.words):
+        same = sum(_first(a) == _first(b) for a, b in zip(names, known, strict=True))
+        if same >= _ALIKE * len(known):
+            return True
+    return False
+
+
+def _first(words: str) -> str:
+    return words.split(",")[0].strip().casefold()
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind those that were there before: two cranes are two classes."""
+    taken = set(names)
+    seen: collections.Counter[str] = collections.Counter()
+    ids = []
+    for name in names:
+        seen[name] += 1
+        unique, number = name, seen[name]
+        while number > 1 and unique in taken:
+            unique, number = f"{name}_{number}", number + 1
+        taken.add(unique)
+        ids.append(unique)
+    return ids
+
+
+def _check_labels(
+    listed: Sequence[tuple[str, pathlib.Path, list[parquet.Row]]], ids: Collection[int | str | None]
+) -> None:
+    for _, path, rows in listed:
+        for row in rows:
+            if row.label not in ids:
+                said = "no label" if row.label is None else f"label {row.label}"
+                raise UserError(
+                    f"row {row.number} of {path} has {said}: 0 to {len(ids) - 1} are known: "
+                    "take the row out, or give it its label"
+                )
+
+
+def _told_apart(refs: Sequence[ImageRef]) -> Iterator[ImageRef]:
+    """The images; where several of a class have one name, by file and row instead."""
+    counts = collections.Counter(ref[:3] for ref in refs)
+    for ref in refs:
+        if counts[ref[:3]] > 1:
+            path = pathlib.Path(ref.path)
+            suffix = pathlib.PurePosixPath(ref.name).suffix
+            ref = ref._replace(name=f"{path.stem}_{ref.offset:06d}{suffix}")
+        yield ref
