@@ -1,6 +1,7 @@
 """The flags of this room's commands, as frozen dataclasses."""
 
 import dataclasses
+import os
 
 from base.commandline import flag
 from base.errors import UserError
@@ -87,6 +88,8 @@ class BuildConfig:
     workers: int = flag(0, "threads of the local engine; 0: one per core")
 
     def __post_init__(self) -> None:
+        # No shell expands a `~` behind `--data_dir=`.
+        object.__setattr__(self, "data_dir", os.path.expanduser(self.data_dir))
         for name, low, high in (
             ("size", 1, 65500),
             ("quality", 1, 100),

@@ -29,6 +29,7 @@ from etils import epath
 
 from base import typed_json
 from base.errors import UserError
+from base.files import matching
 
 VERSION = "1.0.0"
 TRAIN = "train"
@@ -241,7 +242,7 @@ def find_dataset(data_dir: str | os.PathLike[str]) -> epath.Path:
 
     Raises UserError where there is none, an unfinished one only, or several to choose from.
     """
-    root = epath.Path(data_dir)
+    root = epath.Path(data_dir).expanduser()
     if not root.is_dir():
         raise UserError(f"--data_dir={root} is not a directory: build it (build_tfrecords.py)")
     if (root / DATASET_INFO_FILE).is_file():
@@ -249,7 +250,7 @@ def find_dataset(data_dir: str | os.PathLike[str]) -> epath.Path:
     found = [
         path.parent
         for depth in range(1, 4)
-        for path in sorted(root.glob("*/" * depth + DATASET_INFO_FILE))
+        for path in matching(root, "*/" * depth + DATASET_INFO_FILE)
     ]
     if len(found) == 1:
         return found[0]

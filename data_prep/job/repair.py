@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from etils import epath
 
 from base.errors import UserError
+from base.files import matching
 from data_prep import schema
 from data_prep.config import SourceConfig
 from data_prep.job import build, engines
@@ -57,7 +58,7 @@ def repair(
         if part.shard != recorded:
             say(f"{part.shard.file} has other bytes than before: its SHA-256 is renewed")
             shards[task.split][task.index] = part.shard
-    for path in directory.glob("*.tfrecord-*"):
+    for path in matching(directory, "*.tfrecord-*"):
         if path.name in bad and path.name not in {what.job.file_name(task) for task in tasks}:
             path.unlink()
             say(f"deleted {path.name}, which is none of this data set's")

@@ -10,7 +10,7 @@ from data_prep import schema
 from data_prep.image.jpeg_header import read as read_header
 from data_prep.job import checks
 from data_prep.layouts import opening
-from data_prep.source import sample, synsets
+from data_prep.source import official, sample, synsets
 from data_prep.source.images import ImageRef, Source
 from tests.making import small_sources
 
