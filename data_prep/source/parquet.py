@@ -115,7 +115,6 @@ def _bytes(image: Any) -> bytes:
     return (image.get("bytes") if isinstance(image, dict) else image) or b""
 
 
-@functools.lru_cache(maxsize=16)
 def _columns(path: pathlib.Path) -> _Columns:
     import pyarrow as pa
 
@@ -138,8 +137,15 @@ def _columns(path: pathlib.Path) -> _Columns:
     )
 
 
-@functools.lru_cache(maxsize=16)
 def _open(path: pathlib.Path) -> Any:
+    with _named(path):
+        status = path.stat()
+    return _opened(path, (status.st_mtime_ns, status.st_size))
+
+
+@functools.lru_cache(maxsize=16)
+def _opened(path: pathlib.Path, version: tuple[int, int]) -> Any:
+    """An open file; one that was replaced since (another version) is opened anew."""
     import pyarrow.parquet
 
     with _named(path):

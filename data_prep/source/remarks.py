@@ -16,7 +16,7 @@ class Kind(NamedTuple):
 
     Attributes:
         level: FINE, LACKS (usable, but not all of it) or BREAKS (labels or counts are wrong).
-        words: what was found, behind its count.
+        words: what was found, in the plural.
         remedy: what to do, or what was done.
     """
 
@@ -48,7 +48,7 @@ KINDS = {
     "beside": Kind(LACKS, "archives beside the splits", "not read: unpack what is wanted"),
     "empty": Kind(LACKS, "class folders without an image", "they keep their labels"),
     "outside": Kind(LACKS, "images outside of any split", "not read"),
-    "single": Kind(LACKS, "class only", "no net can learn from that: look at the folders"),
+    "single": Kind(LACKS, "classes in all", "nothing can be learned from one: look at the folders"),
     "train_only": Kind(LACKS, "class folders in train, but not in validation", "used as they are"),
     "appended": Kind(FINE, "archives behind another one's end", "read too"),
     "circle": Kind(FINE, "links back to a folder that they lie in", "not followed"),
@@ -111,7 +111,7 @@ class Remarks:
                 continue
             found = self._found[name]
             more = ", ..." if found.count > len(found.examples) else ""
-            text = f"{found.count:,} {words} ({', '.join(found.examples)}{more})"
+            text = f"{words}: {found.count:,} ({', '.join(found.examples)}{more})"
             if level == BREAKS and name in self._allowed:
                 yield LACKS, f"{text}: passed over, by --allow={name}"
             elif level == BREAKS:

@@ -164,4 +164,5 @@ def _next_archive(
 
 def _name(name: str) -> str:
     """A member's name without what leads to it, as tar itself unpacks it."""
-    return readable(name).lstrip("/").removeprefix("./")
+    shown = readable(name).lstrip("/").removeprefix("./")
+    return "" if shown == "." else shown
