@@ -62,8 +62,7 @@ def _images_below(root: pathlib.Path, home: str) -> str:
     """Which directory below the class list has the splits' folders."""
     if root.is_dir():
         for below in _IMAGES:
-            top = root / home / below
-            if top.is_dir() and any(naming.split_of(path.name) for path in top.iterdir()):
+            if trees.holds_splits(root / home / below):
                 return below
         packed = [path.name for path in (root / home).iterdir() if _packed(path.name)]
         if packed:

@@ -38,6 +38,11 @@ def class_tars(
 ) -> Iterator[ImageRef]:
     """The training images in a tar of class tars.
 
+    Args:
+        path: of the tar.
+        classes: that it may hold.
+        remarks: gets what is not taken.
+
     Raises:
         UserError: a tar in it is of no class.
     """
@@ -60,10 +65,11 @@ def class_tars(
             remarks.note("twice", inner.name)
         else:
             seen.add(wnid)
-            yield from _members(path, inner, wnid, remarks)
+            yield from class_tar(path, inner, wnid, remarks)
 
 
-def _members(path: pathlib.Path, tar: Entry, wnid: str, remarks: Remarks) -> Iterator[ImageRef]:
+def class_tar(path: pathlib.Path, tar: Entry, wnid: str, remarks: Remarks) -> Iterator[ImageRef]:
+    """The training images in the tar of one class, which lies in a file at its own position."""
     count = 0
     for entry in split_tree.members(path, tar.offset, tar.size, remarks):
         count += 1

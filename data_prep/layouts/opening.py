@@ -13,12 +13,21 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from base.errors import UserError
-from data_prep.layouts import folders, kaggle, official_tars, parquet_shards, tiny_imagenet
+from data_prep.layouts import (
+    evaluation_sets,
+    folders,
+    kaggle,
+    official_tars,
+    parquet_shards,
+    tiny_imagenet,
+    webdataset,
+    winter21,
+)
 from data_prep.layouts.listed import Listed
 from data_prep.schema import SPLITS
 from data_prep.source import naming
 from data_prep.source.entries import readable
-from data_prep.source.images import Source
+from data_prep.source.images import EVALUATION, Source
 from data_prep.source.official import DEVKIT, TRAIN_TAR, VALIDATION_TAR
 from data_prep.source.remarks import Remarks, shown
 
@@ -183,9 +192,24 @@ LAYOUTS: dict[str, Layout] = {
         parquet_shards.list_images,
         "Hugging Face's train-*.parquet and validation-*.parquet",
     ),
+    "webdataset": Layout(
+        webdataset.recognise,
+        webdataset.list_images,
+        "WebDataset's tars with train or val in their names, of x.jpg beside x.cls or x.json",
+    ),
     "folders": Layout(
         folders.recognise,
         folders.list_images,
         "a tree of train/CLASS/image and val/CLASS/image",
+    ),
+    "winter21": Layout(
+        winter21.recognise,
+        winter21.list_images,
+        "a tar or a folder of class tars n01440764.tar, as ImageNet-21k's",
+    ),
+    EVALUATION: Layout(
+        evaluation_sets.recognise,
+        evaluation_sets.list_images,
+        "a tree of CLASS/image by ILSVRC's WNIDs or all of 0 to 999, as ImageNet-V2's",
     ),
 }

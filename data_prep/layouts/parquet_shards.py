@@ -5,13 +5,13 @@ import pathlib
 from collections.abc import Collection, Iterator, Sequence
 
 from base.errors import UserError
+from data_prep.layouts import numbered
 from data_prep.layouts.listed import Listed
-from data_prep.source import naming, parquet, synsets
+from data_prep.source import naming, parquet
 from data_prep.source.images import ImageRef
 from data_prep.source.remarks import Remarks
 
 _SUFFIX = ".parquet"
-_ALIKE = 0.98  # of ILSVRC's names, at the same labels: publishers mend a few of its words
 
 
 def recognise(root: pathlib.Path) -> str:
@@ -37,7 +37,9 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
         for path in found
         if split in splits or names is None
     ]
-    classes, ids = _classes(names, [row.label for _, _, rows in listed for row in rows], remarks)
+    classes, ids = numbered.classes_of(
+        names, [row.label for _, _, rows in listed for row in rows], remarks
+    )
     _check_labels(listed, ids)
     refs = [
         ImageRef(
@@ -91,58 +93,6 @@ def _by_split(root: pathlib.Path, remarks: Remarks) -> dict[str, list[pathlib.Pa
 
 def _rows(path: pathlib.Path) -> list[parquet.Row]:
     return list(parquet.rows(path))
-
-
-def _classes(
-    names: list[str] | None, labels: Sequence[int | str | None], remarks: Remarks
-) -> tuple[synsets.Classes, dict[int | str | None, str]]:
-    """The classes, and the id of each label."""
-    if any(isinstance(label, str) for label in labels):
-        texts = {label for label in labels if isinstance(label, str)}
-        return synsets.known_classes(list(texts)), {text: text for text in texts}
-    if names is None:
-        count = max((label for label in labels if isinstance(label, int)), default=-1) + 1
-        if count > 10**6:
-            raise UserError(f"label {count - 1} is too large for the number of a class")
-        width = max(4, len(str(count - 1)))
-        ids = [f"label_{label:0{width}d}" for label in range(count)]
-        remarks.note("unnamed", f"label_{0:0{width}d}", count)
-        return synsets.known_classes(ids), dict(enumerate(ids))
-    table = synsets.ilsvrc2012()
-    if _are_ilsvrcs(names, table):
-        return table, dict(enumerate(table.wnids))
-    ids = _unique(names)
-    return synsets.known_classes(ids, dict(zip(ids, names, strict=True))), dict(enumerate(ids))
-
-
-def _are_ilsvrcs(names: Sequence[str], table: synsets.Classes) -> bool:
-    """Whether names are ILSVRC's WNIDs or words, at ILSVRC's labels."""
-    if len(names) != len(table.wnids):
-        return False
-    for known in (table.wnids, table.words):
-        same = sum(_first(a) == _first(b) for a, b in zip(names, known, strict=True))
-        if same >= _ALIKE * len(known):
-            return True
-    return False
-
-
-def _first(words: str) -> str:
-    return words.split(",")[0].strip().casefold()
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    """The names, with a number behind those that were there before: two cranes are two classes."""
-    taken = set(names)
-    seen: collections.Counter[str] = collections.Counter()
-    ids = []
-    for name in names:
-        seen[name] += 1
-        unique, number = name, seen[name]
-        while number > 1 and unique in taken:
-            unique, number = f"{name}_{number}", number + 1
-        taken.add(unique)
-        ids.append(unique)
-    return ids
 
 
 def _check_labels(

@@ -16,6 +16,8 @@ from data_prep.source import containers, parquet, synsets
 from data_prep.source.entries import readable
 from data_prep.source.remarks import Remarks
 
+EVALUATION = "evaluation"  # the layout of sets that are made to evaluate ILSVRC's nets on
+
 
 class ImageRef(NamedTuple):
     """Where one image's file lies.
@@ -78,7 +80,8 @@ class Source:
     @property
     def name(self) -> str:
         """The data set's name: `ilsvrc2012`, `generated`, or after the source's own directory."""
-        if self.classes.wnids == synsets.ilsvrc2012().wnids:
+        # A set to evaluate on has ILSVRC's labels, and is another.
+        if self.layout != EVALUATION and self.classes.wnids == synsets.ilsvrc2012().wnids:
             return "ilsvrc2012"
         if self.generated:
             return "generated"

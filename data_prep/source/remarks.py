@@ -54,7 +54,12 @@ KINDS = {
     "circle": Kind(FINE, "links back to a folder that they lie in", "not followed"),
     "hidden": Kind(FINE, "hidden or system entries", "neither classes nor images"),
     "in_place": Kind(FINE, "class tars inside a split", "read in place as the classes they name"),
-    "mapped": Kind(FINE, "classes by ILSVRC's numbers or names", "labels are those of this subset"),
+    "mapped": Kind(
+        FINE,
+        "class folders that are ILSVRC's",
+        "labels are ILSVRC's 0 to 999, and all are for validation: to train on them, put them into "
+        "a folder train/",
+    ),
     "numbers": Kind(
         FINE, "class folders that are numbers", "labels follow the order of text: 10 before 2"
     ),

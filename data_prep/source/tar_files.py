@@ -27,6 +27,7 @@ from data_prep.source.entries import (
 _BLOCK = 512
 _RECORD = 20 * _BLOCK  # to a multiple of which tar pads an archive
 _LONGEST_PADDING = 1 << 20  # by tar's option --blocking-factor, as for tapes
+_GZIP = b"\x1f\x8b"
 _AGAIN = "download it again"
 
 
@@ -121,8 +122,11 @@ def _one_archive(
                         raise UserError(f"{path} is truncated within {name}: {_AGAIN}")
                     yield Entry(name, str(path), member.offset_data, member.size)
     except tarfile.TarError as error:
+        file.seek(start)
+        if file.read(2) == _GZIP:
+            raise UserError(f"{path} is compressed (gzip): unpack it (gunzip)") from None
         where = f" (in the tar at its byte {start:,})" if start else ""
-        raise UserError(f"{path} is truncated or no tar{where}: {error}") from None
+        raise UserError(f"{path} is truncated or no tar{where} ({error}): {_AGAIN}") from None
     return member_end
 
 

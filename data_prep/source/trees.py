@@ -14,7 +14,7 @@ def locate(root: pathlib.Path, name: str) -> str | None:
     if root.is_dir():
         for level in _levels(root):
             for above in level:
-                if (root / above / name).is_file():
+                if os.path.isfile(root / above / name):  # False where it may not be looked at
                     return above
         return None
     for entry in containers.entries(root):
@@ -32,7 +32,7 @@ def homes(root: pathlib.Path) -> list[str]:
     """
     if root.is_dir():
         for level in _levels(root):
-            if found := [above for above in level if _holds_splits(root / above)]:
+            if found := [above for above in level if holds_splits(root / above)]:
                 return found
         return []
     for entry in containers.entries(root):
@@ -65,7 +65,7 @@ def find(root: pathlib.Path, name: str) -> Entry | None:
     """A file of a tree by its whole name; None where there is none."""
     if root.is_dir():
         path = root / name
-        return Entry(name, str(path), 0, path.stat().st_size) if path.is_file() else None
+        return Entry(name, str(path), 0, path.stat().st_size) if os.path.isfile(path) else None
     return next((entry for entry in containers.entries(root) if entry.name == name), None)
 
 
@@ -84,11 +84,12 @@ def _levels(root: pathlib.Path) -> Iterator[list[str]]:
     level = [""]
     yield level
     for _ in range(2):
-        level = [f"{above}{name}/" for above in level for name in _folders(root / above)]
+        level = [f"{above}{name}/" for above in level for name in folders(root / above)]
         yield level
 
 
-def _folders(directory: pathlib.Path) -> list[str]:
+def folders(directory: pathlib.Path) -> list[str]:
+    """The folders in a directory, sorted, without hidden ones."""
     try:
         with os.scandir(directory) as scanned:
             return sorted(
@@ -98,5 +99,6 @@ def _folders(directory: pathlib.Path) -> list[str]:
         return []
 
 
-def _holds_splits(directory: pathlib.Path) -> bool:
-    return any(naming.split_of(name) for name in _folders(directory))
+def holds_splits(directory: pathlib.Path) -> bool:
+    """Whether a directory has a folder of a split's name."""
+    return any(naming.split_of(name) for name in folders(directory))

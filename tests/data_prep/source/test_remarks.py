@@ -222,6 +222,18 @@ def test_what_may_not_be_read_is_named(what, tmp_path, monkeypatch):
     assert "chmod" in text
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("make", [small_sources.folders, small_sources.tiny_imagenet])
+def test_a_folder_without_the_right_to_read_is_named(make, tmp_path):
+    folder = next(make(tmp_path).rglob("n00000022"))
+    folder.chmod(0)
+    try:
+        (text,) = broken(opening.open_source(str(tmp_path)))
+    finally:
+        folder.chmod(0o755)
+    assert "n00000022" in text
+
+
 def test_the_official_tars_have_hidden_members_and_any_order(tmp_path):
     classes = small_sources.train_images()
     classes["n00000011"]["._n00000011_1.JPEG"] = b"\0\5"
