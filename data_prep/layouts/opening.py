@@ -177,6 +177,11 @@ LAYOUTS: dict[str, Layout] = {
         official_tars.list_images,
         f"a directory with {TRAIN_TAR} and/or {VALIDATION_TAR}, and {DEVKIT}.tar.gz",
     ),
+    "parquet": Layout(
+        parquet_shards.recognise,
+        parquet_shards.list_images,
+        "Hugging Face's train-*.parquet and validation-*.parquet",
+    ),
     "kaggle": Layout(
         kaggle.recognise,
         kaggle.list_images,
@@ -186,11 +191,6 @@ LAYOUTS: dict[str, Layout] = {
         tiny_imagenet.recognise,
         tiny_imagenet.list_images,
         "Tiny-ImageNet's folder, tar or zip with wnids.txt",
-    ),
-    "parquet": Layout(
-        parquet_shards.recognise,
-        parquet_shards.list_images,
-        "Hugging Face's train-*.parquet and validation-*.parquet",
     ),
     "webdataset": Layout(
         webdataset.recognise,

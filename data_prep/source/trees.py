@@ -1,5 +1,6 @@
 """A directory, a tar or a zip, seen as a tree of files; it may lie a directory or two deeper."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Iterator
@@ -10,19 +11,30 @@ from data_prep.source.entries import Entry
 
 
 def locate(root: pathlib.Path, name: str) -> str | None:
-    """The directory within a tree that a file of this relative name is in: '', 'a/' or 'a/b/'."""
+    """The directory within a tree that a text file is in: '', 'a/' or 'a/b/'; None: nowhere."""
     if root.is_dir():
         for level in _levels(root):
             for above in level:
                 if os.path.isfile(root / above / name):  # False where it may not be looked at
                     return above
         return None
+    status = root.stat()
+    return _texts(root, (status.st_mtime_ns, status.st_size)).get(name)
+
+
+@functools.lru_cache(maxsize=2)
+def _texts(root: pathlib.Path, version: tuple[int, int]) -> dict[str, str]:
+    """The text files of an archive by their last names, and where the first of each lies.
+
+    They are kept, as each look through a large archive takes a minute.
+    """
+    found: dict[str, str] = {}
     for entry in containers.entries(root):
-        if entry.name == name or entry.name.endswith("/" + name):
-            above = entry.name.removesuffix(name)
+        if entry.name.endswith(".txt"):
+            above, _, name = entry.name.rpartition("/")
             if not any(naming.hidden(part) for part in above.split("/")):
-                return above
-    return None
+                found.setdefault(name, f"{above}/" if above else "")
+    return found
 
 
 def homes(root: pathlib.Path) -> list[str]:

@@ -1,6 +1,7 @@
 """Class lists, words and truth tables, however they were saved; paths, however they are written."""
 
 import gzip
+import os
 import pathlib
 import shutil
 import zipfile
@@ -173,3 +174,21 @@ def test_a_compressed_archive_is_named_with_what_unpacks_it(name, content, words
         opening.open_source(str(tmp_path / name))
     with pytest.raises(UserError, match="to unpack"):
         opening.open_source(str(tmp_path))
+
+
+def test_a_single_parquet_file_is_a_source(tmp_path):
+    root = small_sources.parquet(tmp_path)
+    found = names(opening.open_source(str(root / "train-00000-of-00002.parquet")))
+    assert found < small_sources.everything().keys()
+    assert found
+
+
+def test_a_path_that_is_not_utf_8_is_read_and_named(tmp_path):
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    source = opening.open_source(str(small_sources.folders(root)))
+    assert source.name == "café"
+    assert {ref[:3]: ref.read() for ref in source.refs} == small_sources.everything()
+    assert source.content
+    lines: list[str] = []
+    opening.open_or_generate(str(root), "auto", ["train"], (), "", lines.append)
+    assert lines[0].encode()
