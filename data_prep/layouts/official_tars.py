@@ -21,6 +21,13 @@ def recognise(root: pathlib.Path) -> str:
 def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -> Listed:
     """Either tar may be missing; the label order is the devkit's."""
     devkit = official.devkit_of(root)
+    for path in sorted(root.iterdir()):
+        if path.name.startswith("ILSVRC2012") and naming.kind_of(path.name) == naming.UNFINISHED:
+            remarks.note("half", path.name)
+        elif path.name.startswith("ILSVRC2012_img_test"):
+            remarks.note("test", path.name)
+        elif naming.split_of(path.name) in splits and path.is_dir():
+            remarks.note("unpacked", path.name)
 
     def refs() -> Iterator[ImageRef]:
         if TRAIN in splits and (root / TRAIN_TAR).is_file():

@@ -2,6 +2,7 @@
 
 import collections
 import pathlib
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 from base.errors import UserError
@@ -12,6 +13,7 @@ from data_prep.source.images import ImageRef
 from data_prep.source.remarks import Remarks
 
 _SUFFIX = ".parquet"
+_COUNTED = re.compile(r"(.+)-(\d+)-of-(\d{1,6})")
 
 
 def recognise(root: pathlib.Path) -> str:
@@ -37,6 +39,8 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
         for path in found
         if split in splits or names is None
     ]
+    if root.is_dir():
+        _note_missing([path for split in splits for path in by_split.get(split, [])], remarks)
     classes, ids = numbered.classes_of(
         names, [row.label for _, _, rows in listed for row in rows], remarks
     )
@@ -89,6 +93,23 @@ def _by_split(root: pathlib.Path, remarks: Remarks) -> dict[str, list[pathlib.Pa
     for other in list(homes)[1:]:
         remarks.note("second", str(other.relative_to(root)))
     return {split: found[split] for split in sorted(found)}
+
+
+def _note_missing(files: Sequence[pathlib.Path], remarks: Remarks) -> None:
+    """Notes half-finished downloads beside the files, and shards that their names count."""
+    counted: dict[tuple[pathlib.Path, str, str], set[int]] = {}
+    for path in files:
+        if match := _COUNTED.fullmatch(path.stem):
+            counted.setdefault((path.parent, match[1], match[3]), set()).add(int(match[2]))
+    for (_, prefix, count), numbers in counted.items():
+        for number in range(int(count)):
+            if number not in numbers:
+                name = f"{prefix}-{number:0{len(count)}d}-of-{count}{_SUFFIX}"
+                remarks.note("missing", name)
+    for folder in sorted({path.parent for path in files}):
+        for path in sorted(folder.iterdir()):
+            if naming.kind_of(path.name) == naming.UNFINISHED and _SUFFIX in path.name:
+                remarks.note("half", path.name)
 
 
 def _rows(path: pathlib.Path) -> list[parquet.Row]:

@@ -20,7 +20,9 @@ _SYSTEM = frozenset(
         *("system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
     )
 )
-_UNFINISHED = frozenset((".part", ".crdownload", ".tmp", ".aria2", ".download", ".filepart"))
+_UNFINISHED = frozenset(
+    (".part", ".crdownload", ".tmp", ".aria2", ".download", ".filepart", ".incomplete")
+)
 _PACKED = frozenset((".tgz", ".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar", ".tbz2", ".txz"))
 _TAR = ".tar"
 # How image files begin; of WebP and AVIF, behind four bytes of a size.

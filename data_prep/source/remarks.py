@@ -32,6 +32,9 @@ KINDS = {
     "loose": Kind(
         BREAKS, "images in a split, but in no class's folder", "move them into their class's folder"
     ),
+    "missing": Kind(
+        BREAKS, "shards that the names of the others count, but that are not there", "download them"
+    ),
     "second": Kind(
         BREAKS, "data sets more than the one that is read", "name one by --source, or move it away"
     ),
@@ -47,6 +50,9 @@ KINDS = {
     ),
     "beside": Kind(LACKS, "archives beside the splits", "not read: unpack what is wanted"),
     "empty": Kind(LACKS, "class folders without an image", "they keep their labels"),
+    "unpacked": Kind(
+        LACKS, "folders of splits beside the official tars", "not read: see --layout=folders"
+    ),
     "outside": Kind(LACKS, "images outside of any split", "not read"),
     "single": Kind(LACKS, "classes in all", "nothing can be learned from one: look at the folders"),
     "train_only": Kind(LACKS, "class folders in train, but not in validation", "used as they are"),

@@ -161,3 +161,13 @@ def test_other_bytes_under_the_same_names_are_another_source(make, tmp_path):
     after = opening.open_source(str(tmp_path / "source"))
     assert sorted(ref[:3] for ref in before.refs) == sorted(ref[:3] for ref in after.refs)
     assert before.content != after.content
+
+
+def test_shards_that_are_not_there_and_half_downloads_stop(tmp_path):
+    root = small_sources.parquet(tmp_path)
+    (root / "train-00001-of-00002.parquet").rename(root / "train-00001-of-00002.parquet.part")
+    source = opening.open_source(str(root))
+    found = " ".join(each.text for each in checks.contents(source) if each.level == checks.BROKEN)
+    assert "train-00001-of-00002.parquet.part" in found
+    assert source.remarks.count("missing") == 1
+    assert "missing" not in opening.open_source(str(root), splits=["validation"]).remarks

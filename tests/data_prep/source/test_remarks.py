@@ -300,3 +300,12 @@ def test_names_are_shown_in_one_line_and_examples_stay_few():
     assert (level, "\n" in text, text.count("b")) == ("fine", False, 3)
     assert "1,000" in text
     assert set(ALLOWED) < KINDS.keys()
+
+
+def test_what_lies_beside_the_official_tars_is_said(tmp_path):
+    root = small_sources.tars(tmp_path)
+    (root / official.VALIDATION_TAR).rename(root / f"{official.VALIDATION_TAR}.crdownload")
+    small_sources.write(root, {"val/n00000011/a.JPEG": PHOTO, "ILSVRC2012_img_test.tar": b"x"})
+    source = opening.open_source(str(root))
+    assert [source.remarks.count(kind) for kind in ("half", "unpacked", "test")] == [1, 1, 1]
+    assert "crdownload" in broken(source)[0]
