@@ -20,13 +20,20 @@ _PAGE = "kaggle.com/competitions/imagenet-object-localization-challenge/data"
 
 
 def recognise(root: pathlib.Path) -> str:
-    """The class list, where it is there."""
-    return _CLASSES if trees.locate(root, _CLASSES) is not None else ""
+    """The class list, or the folder of the images that only Kaggle's has."""
+    if trees.locate(root, _CLASSES) is not None:
+        return _CLASSES
+    return next((below for below in _IMAGES[:2] if trees.holds_splits(root / below)), "")
 
 
 def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -> Listed:
     """ILSVRC/Data/CLS-LOC/train/WNID and val/, the classes and the ground truth beside them."""
-    home = trees.locate(root, _CLASSES) or ""
+    home = trees.locate(root, _CLASSES)
+    if home is None:
+        raise UserError(
+            f"{root} holds Kaggle's images, but no {_CLASSES}, from which the labels come: put it "
+            f"and {_TRUTH} there, from the folder above or {_PAGE}"
+        )
     lines = trees.text(root, home + _CLASSES).splitlines()
     words = {line.split()[0]: line.strip().partition(" ")[2] for line in lines if line.strip()}
     classes = synsets.known_classes(

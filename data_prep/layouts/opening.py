@@ -167,6 +167,8 @@ def _shown(root: pathlib.Path) -> str:
     names = sorted(readable(path.name) for path in root.iterdir())
     text = "it holds " + ", ".join(shown(name) for name in names[:5])
     text += " ..." if len(names) > 5 else ""
+    if naming.split_of(root.name):
+        return f"{text}: give the folder above it, {root.parent}"
     packed = [name for name in names if naming.kind_of(name) in (naming.TAR, naming.PACKED)]
     return f"{text}; to unpack: {kaggle.unpack(packed[0])}" if packed else text
 

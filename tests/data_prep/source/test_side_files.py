@@ -192,3 +192,12 @@ def test_a_path_that_is_not_utf_8_is_read_and_named(tmp_path):
     lines: list[str] = []
     opening.open_or_generate(str(root), "auto", ["train"], (), "", lines.append)
     assert lines[0].encode()
+
+
+def test_kaggles_images_without_the_class_list_say_what_is_lacking(tmp_path):
+    root = small_sources.kaggle(tmp_path)
+    with pytest.raises(UserError, match=r"LOC_synset_mapping\.txt.*LOC_val_solution\.csv"):
+        opening.open_source(str(root / "ILSVRC"))
+    (root / "LOC_synset_mapping.txt").unlink()
+    with pytest.raises(UserError, match=r"LOC_synset_mapping\.txt.*kaggle\.com"):
+        opening.open_source(str(root))
