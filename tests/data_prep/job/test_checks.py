@@ -132,3 +132,20 @@ def test_the_embedded_sample_has_each_of_ilsvrcs_quirks():
         turned += bool(header and header.has_exif)
     assert {"gray JPEG", "CMYK JPEG", "PNG RGB", "colour JPEG"} <= kinds.keys()
     assert turned > 0
+
+
+@pytest.mark.parametrize("split", schema.SPLITS)
+def test_only_the_splits_that_were_asked_for_are_looked_at(split, tmp_path):
+    root = small_sources.tars(tmp_path)
+    found = findings(opening.open_source(str(root), splits=[split]))
+    assert [text.split(":")[0] for _, text in found] == [split]
+
+
+def test_remarks_are_findings_and_what_is_allowed_stops_nothing(tmp_path):
+    root = small_sources.folders(tmp_path)
+    (root / "train/n00000011/gone.JPEG").symlink_to("/nowhere/x.JPEG")
+    levels = [level for level, _ in findings(opening.open_source(str(root)))]
+    assert levels[:2] == ["BROKEN", "ok"]
+    allowed = findings(opening.open_source(str(root), allowed=["dangling"]))
+    assert allowed[0][0] == "lacking"
+    assert "gone.JPEG" in allowed[0][1]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from base.errors import UserError
-from data_prep.job import checks
 from data_prep.layouts import opening
 from data_prep.source import synsets
+from data_prep.source.remarks import BREAKS
 from tests.making import small_sources
 
 
@@ -95,7 +95,7 @@ def test_a_second_configuration_stops(tmp_path):
         write(place, ["a", "b"], image=images(2), label=[0, 1])
     source = opening.open_source(str(tmp_path))
     assert len(source.refs) == 2
-    found = [each.text for each in checks.contents(source) if each.level == checks.BROKEN]
+    found = [text for level, text in source.remarks.lines() if level == BREAKS]
     assert "full" in found[0]
 
 
@@ -167,7 +167,7 @@ def test_shards_that_are_not_there_and_half_downloads_stop(tmp_path):
     root = small_sources.parquet(tmp_path)
     (root / "train-00001-of-00002.parquet").rename(root / "train-00001-of-00002.parquet.part")
     source = opening.open_source(str(root))
-    found = " ".join(each.text for each in checks.contents(source) if each.level == checks.BROKEN)
+    found = " ".join(text for level, text in source.remarks.lines() if level == BREAKS)
     assert "train-00001-of-00002.parquet.part" in found
     assert source.remarks.count("missing") == 1
     assert "missing" not in opening.open_source(str(root), splits=["validation"]).remarks

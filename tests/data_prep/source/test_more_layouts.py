@@ -6,9 +6,9 @@ import pathlib
 import pytest
 
 from base.errors import UserError
-from data_prep.job import checks
 from data_prep.layouts import opening
 from data_prep.source import official, sample, synsets
+from data_prep.source.remarks import BREAKS
 from tests.making import small_sources
 
 PHOTOS = [small_sources.encoded(small_sources.picture(number)) for number in range(6)]
@@ -118,7 +118,7 @@ def test_a_set_to_evaluate_on_by_wnids(pack, above, tmp_path):
     assert sorted(source.classes.labels[ref.wnid] for ref in source.refs) == [5, 700]
     assert {ref.split for ref in source.refs} == {"validation"}
     assert source.remarks.count("mapped") == 2
-    assert all(each.level != checks.BROKEN for each in checks.contents(source))
+    assert all(level != BREAKS for level, _ in source.remarks.lines())
 
 
 @pytest.mark.parametrize("form", ["{}", "{:04d}"])

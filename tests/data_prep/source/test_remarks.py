@@ -9,11 +9,10 @@ import zipfile
 import pytest
 
 from base.errors import UserError
-from data_prep.job import checks
 from data_prep.layouts import opening
 from data_prep.source import official, sample
 from data_prep.source.images import Source
-from data_prep.source.remarks import ALLOWED, KINDS, Remarks
+from data_prep.source.remarks import ALLOWED, BREAKS, KINDS, Remarks
 from tests.making import small_sources
 
 PHOTO = small_sources.encoded(small_sources.picture(77))
@@ -32,11 +31,11 @@ TREES = {
 
 
 def broken(source: Source) -> list[str]:
-    return [each.text for each in checks.contents(source) if each.level == checks.BROKEN]
+    return [text for level, text in source.remarks.lines() if level == BREAKS]
 
 
 def said(source: Source) -> str:
-    return " | ".join(f"{each.level} {each.text}" for each in checks.contents(source))
+    return " | ".join(f"{level} {text}" for level, text in source.remarks.lines())
 
 
 def with_files(layout: str, root: pathlib.Path, files: dict[str, bytes]) -> pathlib.Path:
@@ -126,7 +125,7 @@ def test_with_a_devkit_a_stray_folder_moves_no_label_and_an_empty_class_keeps_it
     assert source.classes.wnids == small_sources.WNIDS
     assert {ref.wnid for ref in source.refs if ref.split == "train"} == {*small_sources.WNIDS[::2]}
     assert "train/backup" in broken(source)[0]
-    assert "lacking class folders without an image: 1 (train/n00000022)" in said(source)
+    assert "lacks class folders without an image: 1 (train/n00000022)" in said(source)
     allowed = opening.open_source(str(root), allowed=["stray"])
     assert not broken(allowed)
     assert "by --allow=stray" in said(allowed)
@@ -260,7 +259,6 @@ def test_a_split_that_is_not_wanted_is_not_read(tmp_path):
     (root / official.TRAIN_TAR).write_bytes(b"damaged")
     source = opening.open_source(str(root), splits=["validation"])
     assert {ref.split for ref in source.refs} == {"validation"}
-    assert [each.text.split(":")[0] for each in checks.contents(source)] == ["validation"]
     root = small_sources.kaggle(tmp_path / "kaggle")
     (root / "LOC_val_solution.csv").unlink()
     assert len(opening.open_source(str(root), splits=["train"]).refs) == 12
