@@ -134,6 +134,14 @@ def _named(place: Any, temporary: Any) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, os.fspath(place)) from error
 
 
+def matching(directory: Any, pattern: str) -> list[Any]:
+    """The files and folders below an etils path that match a pattern, sorted.
+
+    The directory is taken as it is: its own `glob` takes brackets in its name for a pattern, too.
+    """
+    return sorted(type(directory)(glob.escape(os.fspath(directory))).glob(pattern))
+
+
 def _remove(path: Any) -> None:
     with contextlib.suppress(OSError):
         path.unlink()

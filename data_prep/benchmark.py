@@ -59,10 +59,15 @@ def main() -> None:
     """Prints the table."""
     config = commandline.config_from_flags(JobBenchmarkConfig)
     from data_prep.job import shards
-    from data_prep.source import sample
+    from data_prep.layouts import opening
 
-    source = sample.open_or_generate(
-        config.where.source, config.where.layout, config.data_dir, print
+    source = opening.open_or_generate(
+        config.where.source,
+        config.where.layout,
+        schema.SPLITS,
+        config.where.allow,
+        config.data_dir,
+        print,
     )
     refs = _regular(source.refs, config.images)
     work = tempfile.mkdtemp(prefix="benchmark")

@@ -14,10 +14,15 @@ from data_prep.config import BuildConfig
 def main() -> None:
     """Builds what the flags describe."""
     config = commandline.config_from_flags(BuildConfig)
-    from data_prep.source import sample
+    from data_prep.layouts import opening
 
-    source = sample.open_or_generate(
-        config.where.source, config.where.layout, config.data_dir, _say
+    source = opening.open_or_generate(
+        config.where.source,
+        config.where.layout,
+        config.splits,
+        config.where.allow,
+        config.data_dir,
+        _say,
     )
     start_tensorflow()  # which takes seconds: a mistake in the source shows before
     from data_prep.job import build

@@ -33,10 +33,12 @@ def main() -> int:
     config = commandline.config_from_flags(CheckConfig)
     from etils import epath
 
-    from data_prep.source import sample
+    from data_prep.layouts import opening
 
     where = config.job.where
-    source = sample.open_or_generate(where.source, where.layout, config.job.data_dir, print)
+    source = opening.open_or_generate(
+        where.source, where.layout, config.job.splits, where.allow, config.job.data_dir, print
+    )
     start_tensorflow()  # which takes seconds: a mistake in the source shows before
     from data_prep.job import checks
     from data_prep.progress import Progress, duration

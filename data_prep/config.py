@@ -1,12 +1,14 @@
 """The flags of this room's commands, as frozen dataclasses."""
 
 import dataclasses
+import os
 
 from base.commandline import flag
 from base.errors import UserError
 from base.parallel import usable_cores
+from data_prep.layouts.opening import LAYOUTS
 from data_prep.schema import ENCODINGS, GEOMETRIES, SPLITS, ImageSettings
-from data_prep.source.layouts import LAYOUTS
+from data_prep.source.remarks import ALLOWED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +22,15 @@ class SourceConfig:
         common=True,
     )
     layout: str = flag("auto", "how the source is laid out", choices=("auto", *LAYOUTS))
+    allow: tuple[str, ...] = flag(
+        (),
+        "what does not stop the job, separated by commas: " + ", ".join(ALLOWED),
+    )
+
+    def __post_init__(self) -> None:
+        for kind in self.allow:
+            if kind not in ALLOWED:
+                raise UserError(f"--allow={kind} is none of {', '.join(ALLOWED)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +88,8 @@ class BuildConfig:
     workers: int = flag(0, "threads of the local engine; 0: one per core")
 
     def __post_init__(self) -> None:
+        # No shell expands a `~` behind `--data_dir=`.
+        object.__setattr__(self, "data_dir", os.path.expanduser(self.data_dir))
         for name, low, high in (
             ("size", 1, 65500),
             ("quality", 1, 100),

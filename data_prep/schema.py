@@ -29,6 +29,7 @@ from etils import epath
 
 from base import typed_json
 from base.errors import UserError
+from base.files import matching
 
 VERSION = "1.0.0"
 TRAIN = "train"
@@ -112,7 +113,8 @@ class Manifest:
 
     Attributes:
         name: the data set's name in TensorFlow Datasets' sense, e.g. `ilsvrc2012`.
-        source: layout, fingerprint and description of the source.
+        source: layout, fingerprint (of names and sizes), content (a hash of some of its bytes) and
+            number of images.
         generated: whether the images are the embedded sample's, not photographs.
         settings: how every image was made.
         seed: of the global shuffle.
@@ -151,9 +153,12 @@ class Manifest:
         """What runs record of the data set, in hex digits: the hash of all that is said here.
 
         It is of the text that manifests of format 0 have, so that it stays the same for one data
-        set, whichever version has written the file.
+        set, whichever version has written the file: without the hash of the source's content,
+        which older ones have not, and which the shards' hashes cover.
         """
-        text = json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+        said = dataclasses.asdict(self)
+        said["source"] = {key: value for key, value in self.source.items() if key != "content"}
+        text = json.dumps(said, indent=1, sort_keys=True) + "\n"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> str:
@@ -237,7 +242,7 @@ def find_dataset(data_dir: str | os.PathLike[str]) -> epath.Path:
 
     Raises UserError where there is none, an unfinished one only, or several to choose from.
     """
-    root = epath.Path(data_dir)
+    root = epath.Path(data_dir).expanduser()
     if not root.is_dir():
         raise UserError(f"--data_dir={root} is not a directory: build it (build_tfrecords.py)")
     if (root / DATASET_INFO_FILE).is_file():
@@ -245,7 +250,7 @@ def find_dataset(data_dir: str | os.PathLike[str]) -> epath.Path:
     found = [
         path.parent
         for depth in range(1, 4)
-        for path in sorted(root.glob("*/" * depth + DATASET_INFO_FILE))
+        for path in matching(root, "*/" * depth + DATASET_INFO_FILE)
     ]
     if len(found) == 1:
         return found[0]

@@ -18,11 +18,12 @@ DIRECTIONS = {
     "nets": set(),
     "data_prep": {"base"},
     "data_prep.source": {"base", "data_prep.schema"},
+    "data_prep.layouts": {"base", "data_prep.schema", "data_prep.source"},
     "data_prep.image": {"data_prep.schema"},
     "data_prep.job": {
         "base",
         *("data_prep.schema", "data_prep.config", "data_prep.progress"),
-        *("data_prep.source", "data_prep.image"),
+        *("data_prep.source", "data_prep.layouts", "data_prep.image"),
     },
     "pipelines": {"base", "data_prep.schema"},
     "pipelines.functions": {"base", "data_prep.schema", "pipelines.config"},

@@ -23,7 +23,7 @@ import warnings
 import numpy as np
 import simplejpeg
 from PIL import Image as PillowImage
-from PIL import ImageChops, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ImageChops, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from data_prep.image import jpeg_header
 from data_prep.image.resample import resample
@@ -32,6 +32,9 @@ from data_prep.schema import ImageSettings
 MAX_PIXELS = 89_478_485  # where Pillow warns of a decompression bomb; ILSVRC has none larger
 MAX_SIDE = 65500  # of a JPEG, libjpeg's JPEG_MAX_DIMENSION
 _pillow_lock = threading.Lock()
+# A long comment (cameras' raw profiles) is no reason to reject a photograph: one may be as long as
+# Pillow lets all of a file's be.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 
 class RejectedError(Exception):
@@ -155,6 +158,8 @@ def _decode_any(
             raise RejectedError(f"no image: starts with {data[:8].hex(' ')}") from None
         except Exception as error:  # Pillow's plugins raise nearly anything
             reason = " ".join(str(error).split()) or type(error).__name__
+            if not settings.repair and "truncated" in reason.lower():
+                reason = f"{reason[:150]}: --truncated=repair stores what there is"
             raise RejectedError(f"cannot be decoded: {reason[:200]}") from None
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -21,6 +21,7 @@ from data_prep.image.pixel_sums import PixelSums
 from data_prep.job import checks, engines, plan, tfds_metadata, unpacking
 from data_prep.job.request import Request
 from data_prep.job.shards import Part, ShardJob, npz
+from data_prep.layouts import opening
 from data_prep.progress import Progress, duration
 from data_prep.source import parquet
 from data_prep.source.images import ImageRef, Source
@@ -63,6 +64,7 @@ class Build:
             seed=self.seed,
             selection=self.selection,
             shards={task.split: task.count for task in self.tasks},
+            content=self.source.content,
         )
 
 
@@ -147,11 +149,11 @@ def build(config: BuildConfig, source: Source, say: Say) -> epath.Path:
     what = plan_build(config, source)
     directory = epath.Path(what.job.directory)
     if (directory / schema.DATASET_INFO_FILE).exists():
-        what.request.refuse_other(Request.of(schema.Manifest.load(directory)), directory)
+        _refuse_other(what, Request.of(schema.Manifest.load(directory)))
         say(f"already built: {directory}")
         return directory
     if begun := Request.load(what.job.work):
-        what.request.refuse_other(begun, directory)
+        _refuse_other(what, begun)
     parts = {task: part for task in what.tasks if (part := what.job.finished(task))}
     finished = sum(len(task.refs) for task in parts)
     todo = [task for task in what.tasks if task not in parts]
@@ -176,6 +178,16 @@ def build(config: BuildConfig, source: Source, say: Say) -> epath.Path:
     say(f"built {what.images:,} images at {rate:,.0f} images/s in {duration(seconds)}: {directory}")
     _summarise(sums, len(rejected.entries), source.name == "ilsvrc2012", say)
     return directory
+
+
+def _refuse_other(what: Build, found: Request) -> None:
+    """Raises UserError where the directory holds something else."""
+    asked, source = what.request, what.source
+    if found.content is None and set(source.splits) != set(schema.SPLITS):
+        # Older versions listed every split, and their fingerprints are of all.
+        whole = opening.open_source(source.path, source.layout)
+        asked = dataclasses.replace(asked, source=whole.fingerprint)
+    asked.refuse_other(found, epath.Path(what.job.directory))
 
 
 def _run(
@@ -269,6 +281,7 @@ def _manifest(what: Build, parts: Sequence[Part]) -> schema.Manifest:
         source={
             "layout": what.source.layout,
             "fingerprint": what.source.fingerprint,
+            "content": what.source.content,
             "images": len(what.source.refs),
         },
         generated=what.source.generated,

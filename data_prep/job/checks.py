@@ -23,17 +23,18 @@ from data_prep import schema
 from data_prep.image import conversion, jpeg_header
 from data_prep.job import shards
 from data_prep.job.plan import ShardTask, shuffled
-from data_prep.source import layouts, parquet
+from data_prep.source import official, parquet, remarks, synsets
 from data_prep.source.images import ImageRef, Source
 
 OK, LACKING, BROKEN = "ok", "lacking", "BROKEN"
+_LEVELS = {remarks.FINE: OK, remarks.LACKS: LACKING, remarks.BREAKS: BROKEN}
 
 # Bytes and MD5 of the official files, as image-net.org publishes them.
 OFFICIAL_FILES = {
-    layouts.TRAIN_TAR: (147_897_477_120, "1d675b47d978889d74fa0da5fadfb00e"),
-    layouts.VALIDATION_TAR: (6_744_924_160, "29b22e2961454d5413ddabcf34fc5622"),
+    official.TRAIN_TAR: (147_897_477_120, "1d675b47d978889d74fa0da5fadfb00e"),
+    official.VALIDATION_TAR: (6_744_924_160, "29b22e2961454d5413ddabcf34fc5622"),
     "ILSVRC2012_img_test_v10102019.tar": (None, "e1b8681fff3d63731c599df9b4b6fc02"),
-    f"{layouts.DEVKIT}.tar.gz": (2_568_145, "fa75699e90414af021442c21a62c3abf"),
+    f"{official.DEVKIT}.tar.gz": (2_568_145, "fa75699e90414af021442c21a62c3abf"),
 }
 _MEASURED = 64  # images by which sizes and times are estimated
 _OVERHEAD = 1.02  # of what is beside the records, and of what the estimate may err by
@@ -74,31 +75,48 @@ class Measured:
 def contents(source: Source) -> Iterator[Finding]:
     """Classes, images per class, and the validation set: from the listing alone."""
     refs = source.refs
-    classes = source.classes
+    for level, text in source.remarks.lines():
+        yield Finding(_LEVELS[level], text)
     doubles = len(refs) - len({hash(ref[:3]) for ref in refs})
     if doubles:
-        yield Finding(BROKEN, f"{doubles} images have the name of another of their class")
+        yield Finding(BROKEN, _same_names(refs, doubles))
     counts = {
         split: collections.Counter(ref.wnid for ref in refs if ref.split == split)
         for split in schema.SPLITS
     }
-    train = counts[schema.TRAIN]
+    if schema.TRAIN in source.splits:
+        yield _train(source.classes, counts[schema.TRAIN])
+    if schema.VALIDATION in source.splits:
+        yield _validation(source, counts[schema.VALIDATION].total())
+
+
+def _same_names(refs: Sequence[ImageRef], doubles: int) -> str:
+    """The line about images that cannot be told apart, with the first of them."""
+    seen = set()
+    for ref in refs:
+        if ref[:3] in seen:
+            break
+        seen.add(ref[:3])
+    first = remarks.shown(f"{ref.split}/{ref.wnid}/{ref.name}")
+    return (
+        f"{doubles:,} images have the name of another of their class, such as {first}: rename them"
+    )
+
+
+def _train(classes: synsets.Classes, train: collections.Counter[str]) -> Finding:
     text = f"train: {train.total():,} images in {len(train):,} of {len(classes.wnids):,} classes"
     if classes.train_images is None:
-        yield Finding(OK if len(train) == len(classes.wnids) else LACKING, text)
-    else:
-        expected = dict(zip(classes.wnids, classes.train_images, strict=True))
-        other = [wnid for wnid, count in expected.items() if train[wnid] != count]
-        if other:
-            wnid = other[0]
-            yield Finding(
-                LACKING,
-                f"{text}; the devkit says {sum(expected.values()):,}: {len(other):,} classes have "
-                f"another number, such as {wnid} ({train[wnid]}, not {expected[wnid]})",
-            )
-        else:
-            yield Finding(OK, f"{text}, as the devkit says")
-    yield _validation(source, counts[schema.VALIDATION].total())
+        return Finding(OK if len(train) == len(classes.wnids) else LACKING, text)
+    expected = dict(zip(classes.wnids, classes.train_images, strict=True))
+    other = [wnid for wnid, count in expected.items() if train[wnid] != count]
+    if not other:
+        return Finding(OK, f"{text}, as the devkit says")
+    wnid = other[0]
+    return Finding(
+        LACKING,
+        f"{text}; the devkit says {sum(expected.values()):,}: {len(other):,} classes have another "
+        f"number, such as {wnid} ({train[wnid]}, not {expected[wnid]})",
+    )
 
 
 def _validation(source: Source, images: int) -> Finding:
@@ -107,7 +125,7 @@ def _validation(source: Source, images: int) -> Finding:
         int(match[1])
         for ref in source.refs
         if ref.split == schema.VALIDATION
-        and (match := layouts.VALIDATION_NAME.fullmatch(ref.name.rsplit("/", 1)[-1]))
+        and (match := official.VALIDATION_NAME.fullmatch(ref.name.rsplit("/", 1)[-1]))
     }
     if source.name != "ilsvrc2012" or not numbers:
         return Finding(OK if images else LACKING, text)

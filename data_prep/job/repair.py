@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from etils import epath
 
 from base.errors import UserError
+from base.files import matching
 from data_prep import schema
 from data_prep.config import SourceConfig
 from data_prep.job import build, engines
 from data_prep.job.verification import Fault
-from data_prep.source import sample
+from data_prep.layouts import opening
 
 
 def repair(
@@ -42,7 +43,11 @@ def repair(
             f"{directory / schema.STATISTICS_FILE} is at fault, which takes every image to mend: "
             f"delete {directory} and build it again"
         )
-    source = sample.open_or_generate(where.source, where.layout, str(directory.parents[2]), say)
+    # Older versions listed every split, and their fingerprints are of all.
+    splits = manifest.selection["splits"] if "content" in manifest.source else schema.SPLITS
+    source = opening.open_or_generate(
+        where.source, where.layout, splits, where.allow, str(directory.parents[2]), say
+    )
     what = build.plan_again(manifest, directory, source)
     tasks = [task for task in what.tasks if what.job.file_name(task) in bad]
     what.job.work.mkdir(exist_ok=True)
@@ -53,7 +58,7 @@ def repair(
         if part.shard != recorded:
             say(f"{part.shard.file} has other bytes than before: its SHA-256 is renewed")
             shards[task.split][task.index] = part.shard
-    for path in directory.glob("*.tfrecord-*"):
+    for path in matching(directory, "*.tfrecord-*"):
         if path.name in bad and path.name not in {what.job.file_name(task) for task in tasks}:
             path.unlink()
             say(f"deleted {path.name}, which is none of this data set's")

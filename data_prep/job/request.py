@@ -27,6 +27,7 @@ class Request:
         seed: of the shuffle.
         selection: which images of the source: {splits, classes, max_per_class, holdout}.
         shards: how many there are of each split.
+        content: the hash of some of the source's bytes; None in what older versions have left.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Request:
     seed: int
     selection: dict[str, Any]
     shards: dict[str, int]
+    content: str | None = None
 
     @classmethod
     def of(cls, manifest: schema.Manifest) -> "Request":
@@ -44,6 +46,7 @@ class Request:
             seed=manifest.seed,
             selection=manifest.selection,
             shards={split: len(shards) for split, shards in manifest.shards.items() if shards},
+            content=manifest.source.get("content"),
         )
 
     @classmethod
@@ -70,7 +73,10 @@ class Request:
 
     def refuse_other(self, found: "Request", directory: epath.Path) -> None:
         """Raises UserError where a directory holds what another command has asked for."""
-        if difference := _difference(dataclasses.asdict(found), dataclasses.asdict(self)):
+        theirs_, ours_ = dataclasses.asdict(found), dataclasses.asdict(self)
+        if None in (found.content, self.content):
+            del theirs_["content"], ours_["content"]
+        if difference := _difference(theirs_, ours_):
             name, theirs, ours = difference
             raise UserError(
                 f"{directory} was begun with {name}={_short(theirs)}, this command has "

@@ -11,6 +11,7 @@ import tensorflow as tf
 from etils import epath
 
 from base.errors import UserError
+from base.files import matching
 from base.parallel import in_order
 from data_prep import schema
 from data_prep.image import jpeg_header
@@ -76,7 +77,7 @@ def metadata_faults(directory: epath.Path, manifest: schema.Manifest) -> Iterato
             f"it is of {statistics.class_counts.sum():,} images, the manifest has {train:,}",
         )
     expected = {shard.file for split in schema.SPLITS for shard in manifest.shards[split]}
-    for path in sorted(directory.glob("*.tfrecord-*")):
+    for path in matching(directory, "*.tfrecord-*"):
         if path.name not in expected:
             yield Fault(path.name, "the manifest does not list it")
 

@@ -7,11 +7,16 @@ tar is a tar of 1000 uncompressed tars, so every JPEG in it is one read.
 import dataclasses
 import functools
 import hashlib
+import heapq
 import re
 from typing import NamedTuple
 
-from data_prep.schema import label_order_hash
+from data_prep.schema import SPLITS, label_order_hash
 from data_prep.source import containers, parquet, synsets
+from data_prep.source.entries import readable
+from data_prep.source.remarks import Remarks
+
+EVALUATION = "evaluation"  # the layout of sets that are made to evaluate ILSVRC's nets on
 
 
 class ImageRef(NamedTuple):
@@ -55,11 +60,13 @@ class Source:
     """All images of one source.
 
     Attributes:
-        layout: its name in `layouts.LAYOUTS`.
+        layout: its name in `layouts.opening.LAYOUTS`.
         why: by what it was recognised.
         path: where it lies.
         classes: in label order.
         refs: every image, in the source's own order.
+        remarks: what was not taken, or is odd.
+        splits: those that were asked for.
     """
 
     layout: str
@@ -67,15 +74,18 @@ class Source:
     path: str
     classes: synsets.Classes
     refs: list[ImageRef]
+    remarks: Remarks = dataclasses.field(default_factory=Remarks)
+    splits: tuple[str, ...] = SPLITS
 
     @property
     def name(self) -> str:
         """The data set's name: `ilsvrc2012`, `generated`, or after the source's own directory."""
-        if self.classes.wnids == synsets.ilsvrc2012().wnids:
+        # A set to evaluate on has ILSVRC's labels, and is another.
+        if self.layout != EVALUATION and self.classes.wnids == synsets.ilsvrc2012().wnids:
             return "ilsvrc2012"
         if self.generated:
             return "generated"
-        stem = self.path.rstrip("/").rsplit("/", 1)[-1].split(".")[0]
+        stem = readable(self.path).rstrip("/").rsplit("/", 1)[-1].split(".")[0]
         name = re.sub(r"\W+", "_", stem).strip("_").lower()
         return name if name[:1].isalpha() else f"images_{name}"
 
@@ -94,3 +104,30 @@ class Source:
         for ref in sorted(self.refs):
             digest.update(f"\n{ref.split}/{ref.wnid}/{ref.name} {ref.size}".encode())
         return digest.hexdigest()
+
+    @functools.cached_property
+    def content(self) -> str:
+        """SHA-256 of the bytes of some images, as the fingerprint knows names and sizes alone.
+
+        The images are chosen by a hash of their names, so that the same are taken from each
+        container. Of parquet files it is of their ends, which say where each column's bytes lie,
+        and of blocks spread over them: a single row takes unpacking ten megabytes.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        digest = hashlib.sha256()
+        for path in sorted({ref.path for ref in self.refs if ref.packing == parquet.ROW}):
+            digest.update(parquet.spread_blocks(path))
+        files = (ref for ref in self.refs if ref.packing != parquet.ROW)
+        for _, ref in heapq.nsmallest(_READ, ((_drawn(ref), ref) for ref in files)):
+            digest.update(hashlib.sha256(ref.read()).digest())
+        return digest.hexdigest()
+
+
+_READ = 48  # images whose bytes tell one source from another
+
+
+def _drawn(ref: ImageRef) -> bytes:
+    text = f"{ref.split}/{ref.wnid}/{ref.name}".encode()
+    return hashlib.blake2b(text, digest_size=8).digest()

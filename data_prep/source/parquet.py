@@ -15,22 +15,45 @@ from base.errors import UserError
 
 ROW = "parquet row"
 
+# What publishers call the two columns, the first that is there being taken.
+_IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp")
+_LABELS = ("label", "labels", "fine_label", "cls", "class")
+_BLOCKS, _BLOCK, _END = 64, 4096, 1 << 16  # how many, and of how many bytes, tell a file
+_POINTER = b"version https://git-lfs"
+
 
 class Row(NamedTuple):
-    """One row: its number in the file, its label, and the name that the file gives the image."""
+    """One row.
+
+    Attributes:
+        number: in the file.
+        label: a number, or a class's name; None where the file has none.
+        name: of the image, where the file gives one, else after the file and the row.
+    """
 
     number: int
-    label: int
+    label: int | str | None
     name: str
+
+
+class _Columns(NamedTuple):
+    """Which columns are read: the images' bytes, the labels, and the images' names if any."""
+
+    image: str
+    bytes: str
+    label: str
+    path: str | None
 
 
 def class_names(path: pathlib.Path) -> list[str] | None:
     """The names of the label column's classes, where the file carries them."""
-    metadata = _open(path).schema_arrow.metadata or {}
+    with _named(path):
+        metadata = _open(path).schema_arrow.metadata or {}
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        return list(features["label"]["names"])
-    except (KeyError, ValueError, TypeError):
+        label = next(name for name in _LABELS if name in features)
+        return [str(name) for name in features[label]["names"]]
+    except (KeyError, ValueError, TypeError, StopIteration, RecursionError):
         return None
 
 
@@ -38,53 +61,100 @@ def rows(path: pathlib.Path) -> Iterator[Row]:
     """The rows of a file without their images.
 
     Raises:
-        UserError: it lacks the columns `image` (with `bytes`) and `label`, or is damaged.
+        UserError: it lacks a column of images or one of labels, or is damaged.
     """
-    file = _open(path)
-    columns = {file.schema.column(i).path for i in range(len(file.schema))}
-    if not {"image.bytes", "label"} <= columns:
-        raise UserError(
-            f"{path} has the columns {', '.join(sorted(columns))}: image.bytes and label are wanted"
-        )
-    names = [name for name in ("image.path",) if name in columns]
+    columns = _columns(path)
     number = 0
     with _named(path):
-        for batch in file.iter_batches(columns=["label", *names]):
-            labels = batch.column("label").to_pylist()
-            paths = batch.column("image").to_pylist() if names else [None] * len(labels)
-            for label, image in zip(labels, paths, strict=True):
-                name = (image or {}).get("path") or f"{path.stem}_{number:06d}"
-                yield Row(number, label, pathlib.PurePosixPath(name).name)
+        wanted = [columns.label, *([columns.path] if columns.path else [])]
+        for batch in _open(path).iter_batches(columns=wanted):
+            labels = batch.column(columns.label).to_pylist()
+            images = batch.column(columns.image).to_pylist() if columns.path else []
+            for index, label in enumerate(labels):
+                name = (images[index] or {}).get("path") if images else None
+                yield Row(number, label, pathlib.PurePosixPath(name).name if name else "")
                 number += 1
 
 
 def read_row(path: str, number: int) -> bytes:
     """One image's bytes, by unpacking its row group. Raises UserError where it cannot be read."""
-    file = _open(pathlib.Path(path))
+    place = pathlib.Path(path)
+    file, columns = _open(place), _columns(place)
     for group in range(file.num_row_groups):
         count = file.metadata.row_group(group).num_rows
         if number < count:
-            with _named(pathlib.Path(path)):
-                table = file.read_row_group(group, columns=["image.bytes"])
-            return table.column("image")[number]["bytes"].as_py() or b""
+            with _named(place):
+                table = file.read_row_group(group, columns=[columns.bytes])
+                return _bytes(table.column(columns.image)[number].as_py())
         number -= count
     raise UserError(f"{path} has no row {number}: it changed since it was listed")
 
 
 def images(path: str) -> Iterator[bytes]:
     """Every image's bytes, in the order of the rows. Raises UserError where they are damaged."""
-    file = _open(pathlib.Path(path))
-    with _named(pathlib.Path(path)):
-        for batch in file.iter_batches(16, columns=["image.bytes"]):
-            for image in batch.column("image"):
-                yield image["bytes"].as_py() or b""
+    place = pathlib.Path(path)
+    file, columns = _open(place), _columns(place)
+    with _named(place):
+        for batch in file.iter_batches(16, columns=[columns.bytes]):
+            for image in batch.column(columns.image):
+                yield _bytes(image.as_py())
+
+
+def spread_blocks(path: str) -> bytes:
+    """A file's end, which describes all of its columns, and some blocks spread over it."""
+    with _named(pathlib.Path(path)), open(path, "rb") as file:
+        size = file.seek(0, 2)
+        blocks = [str(size).encode()]
+        for place in (*(size * part // _BLOCKS for part in range(_BLOCKS)), max(0, size - _END)):
+            file.seek(place)
+            blocks.append(file.read(_END if place == size - _END else _BLOCK))
+    return b"".join(blocks)
+
+
+def _bytes(image: Any) -> bytes:
+    return (image.get("bytes") if isinstance(image, dict) else image) or b""
+
+
+def _columns(path: pathlib.Path) -> _Columns:
+    import pyarrow as pa
+
+    with _named(path):
+        schema = _open(path).schema_arrow
+    kinds = {field.name: field.type for field in schema}
+    label = next((name for name in _LABELS if name in kinds), None)
+    for image in _IMAGES:
+        kind = kinds.get(image)
+        if label and kind is not None:
+            if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+                return _Columns(image, image, label, None)
+            inner = [kind.field(i).name for i in range(kind.num_fields)]
+            if pa.types.is_struct(kind) and "bytes" in inner:
+                named = f"{image}.path" if "path" in inner else None
+                return _Columns(image, f"{image}.bytes", label, named)
+    listed = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+    raise UserError(
+        f"{path} has the columns {listed[:300]}: image.bytes and label are wanted: rename them"
+    )
+
+
+def _open(path: pathlib.Path) -> Any:
+    with _named(path):
+        status = path.stat()
+    return _opened(path, (status.st_mtime_ns, status.st_size))
 
 
 @functools.lru_cache(maxsize=16)
-def _open(path: pathlib.Path) -> Any:
+def _opened(path: pathlib.Path, version: tuple[int, int]) -> Any:
+    """An open file; one that was replaced since (another version) is opened anew."""
     import pyarrow.parquet
 
     with _named(path):
+        with open(path, "rb") as file:
+            if file.read(len(_POINTER)) == _POINTER:
+                raise UserError(
+                    f"{path} is a pointer of Git LFS, not the file itself: run git lfs pull there, "
+                    "or download it again"
+                )
         return pyarrow.parquet.ParquetFile(path)
 
 

@@ -25,8 +25,7 @@ from PIL import Image
 from base.errors import UserError
 from base.files import atomic_folder
 from base.parallel import usable_cores
-from data_prep.source.images import Source
-from data_prep.source.layouts import DEVKIT, TRAIN_TAR, VALIDATION_TAR, open_source
+from data_prep.source.official import DEVKIT, TRAIN_TAR, VALIDATION_TAR
 from data_prep.source.sample_images import CLASSES, draw
 from data_prep.source.synsets import GROUND_TRUTH_FILE, META_FILE
 
@@ -60,23 +59,6 @@ def ensure(data_dir: str, say: Callable[[str], None]) -> pathlib.Path:
                     f"cannot make {directory}: {error.strerror}: take another --data_dir"
                 ) from None
     return directory
-
-
-def open_or_generate(path: str, layout: str, data_dir: str, say: Callable[[str], None]) -> Source:
-    """The source that the flags name; without --source the sample, made where it is missing.
-
-    Args:
-        path: --source; empty: the sample.
-        layout: --layout.
-        data_dir: where the sample lies.
-        say: prints a line.
-    """
-    if not path:
-        path = str(ensure(data_dir, say))
-        say(f"no --source: taking the embedded sample, GENERATED images, no photographs: {path}")
-    source = open_source(path, layout)
-    say(f"source {path}: layout {source.layout}, by {source.why}; {len(source.refs):,} images")
-    return source
 
 
 def generate(

@@ -24,6 +24,7 @@ from pipelines.reading.shard_files import (
     copied_to,
     counts_of_labels,
     read,
+    refuse_unlabelled,
     refuse_unreadable,
     with_labels,
 )
@@ -240,6 +241,7 @@ def _open_foreign(directory: epath.Path, config: PipelineConfig) -> Dataset:
     found = tfds_directory.read_metadata(directory)
     for listed in found.shards.values():
         refuse_unreadable(listed, "prepare it again with TensorFlow Datasets")
+    refuse_unlabelled(found.shards, len(found.names))
     jpeg = JpegDecoder(config.decoding)
     return Dataset(
         directory,

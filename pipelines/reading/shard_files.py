@@ -3,7 +3,7 @@
 import concurrent.futures
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -56,6 +56,25 @@ def refuse_unreadable(shards: Sequence[ShardFile], remedy: str) -> None:
     if problems:
         more = f" (and {len(problems) - 1} more such shards)" if len(problems) > 1 else ""
         raise UserError(f"{problems[0]}{more}: {remedy}")
+
+
+def refuse_unlabelled(splits: Mapping[str, Sequence[ShardFile]], num_classes: int) -> None:
+    """Raises UserError where the first records of a shard have labels that are no class.
+
+    Test splits are often published with a label of -1 in each record, and a training should not
+    find that at its first evaluation.
+    """
+    for split, shards in splits.items():
+        for shard in {shard.path: shard for shard in (*shards[:1], *shards[-1:])}.values():
+            labels = read(tf.constant(shard.path)).take(_PARSED_AT_ONCE).batch(_PARSED_AT_ONCE)
+            for found in labels.map(_labels).as_numpy_iterator():
+                wrong = found[(found < 0) | (found >= num_classes)]
+                if wrong.size:
+                    raise UserError(
+                        f"{shard.path} has label {wrong[0]}, and the data set's classes are 0 to "
+                        f"{num_classes - 1}: its images for {split} are not labelled: prepare a "
+                        "data set with a labelled validation or test split"
+                    )
 
 
 def copied_to(shards: Sequence[ShardFile], directory: str) -> tuple[ShardFile, ...]:

@@ -53,7 +53,10 @@ def read_metadata(directory: epath.Path) -> Metadata:
             f"{directory} has no features 'image' and 'label' (it has: {', '.join(features)})"
         )
     if info.file_format.value != "tfrecord":
-        raise UserError(f"{directory} holds {info.file_format.value} files: only tfrecord is read")
+        raise UserError(
+            f"{directory} holds {info.file_format.value} files, and only tfrecord is read: "
+            "prepare it again with file_format='tfrecord'"
+        )
     splits = {schema.TRAIN: schema.TRAIN, schema.VALIDATION: schema.VALIDATION}
     if schema.VALIDATION not in info.splits and "test" in info.splits:
         splits[schema.VALIDATION] = "test"

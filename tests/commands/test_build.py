@@ -14,7 +14,8 @@ import tensorflow_datasets as tfds
 
 from base.comparison import load
 from data_prep import schema
-from data_prep.source import layouts
+from data_prep.layouts import opening
+from data_prep.source import official
 from tests.conftest import ROOT
 from tests.making import small_sources
 
@@ -78,7 +79,7 @@ def test_the_real_sample_becomes_a_data_set_that_tfds_reads(dataset, photographs
     builder = tfds.builder_from_directory(directory)
     counts = {name: split.num_examples for name, split in builder.info.splits.items()}
     assert counts == {"train": 700, "validation": 116}
-    source = layouts.open_source(str(photographs))
+    source = opening.open_source(str(photographs))
     labels = {(ref.split, ref.name): source.classes.labels[ref.wnid] for ref in source.refs}
     for split in counts:
         for item in builder.as_dataset(split).as_numpy_iterator():
@@ -177,11 +178,11 @@ def test_mistakes_end_in_one_line(photographs, dataset, tmp_path):
     assert "begun with seed=0" in fail("build_tfrecords", source, there, "--seed=5", *SHARDS)
     assert "no finished data set" in fail("verify_tfrecords", data)
     assert "does not exist" in fail("check_source", "--source=/no/such")
-    for name in (layouts.TRAIN_TAR, layouts.VALIDATION_TAR):
+    for name in (official.TRAIN_TAR, official.VALIDATION_TAR):
         (tmp_path / "alone").mkdir(exist_ok=True)
         (tmp_path / "alone" / name).symlink_to(photographs / name)
     line = fail("build_tfrecords", f"--source={tmp_path / 'alone'}", data)
-    assert f"{layouts.DEVKIT}.tar.gz" in line
+    assert f"{official.DEVKIT}.tar.gz" in line
 
 
 def test_the_benchmark_prints_every_contender(photographs):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from data_prep.config import BuildConfig, SourceConfig
 from data_prep.job import build
-from data_prep.source import layouts
+from data_prep.layouts import opening
 
 
 def config(source: pathlib.Path, data_dir: pathlib.Path, **flags) -> BuildConfig:
@@ -17,7 +17,7 @@ def config(source: pathlib.Path, data_dir: pathlib.Path, **flags) -> BuildConfig
 
 def built(source: pathlib.Path, data_dir: pathlib.Path, **flags) -> pathlib.Path:
     return pathlib.Path(
-        build.build(config(source, data_dir, **flags), layouts.open_source(str(source)), print)
+        build.build(config(source, data_dir, **flags), opening.open_source(str(source)), print)
     )
 
 

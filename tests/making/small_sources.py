@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 from PIL import Image
 
-from data_prep.source import layouts, sample
+from data_prep.source import official, sample
 
 WNIDS = ("n00000011", "n00000022", "n00000033")
 WORDS = ("kit fox", "crane", "crane, other")
@@ -75,7 +75,7 @@ def write(root: pathlib.Path, files: dict[str, bytes | str]) -> None:
 
 
 def devkit() -> dict[str, bytes]:
-    return {f"{layouts.DEVKIT}.tar.gz": sample.devkit_archive(WNIDS, WORDS, TRUTH, 4)}
+    return {f"{official.DEVKIT}.tar.gz": sample.devkit_archive(WNIDS, WORDS, TRUTH, 4)}
 
 
 def tars(root: pathlib.Path, train: dict[str, dict[str, bytes]] | None = None) -> pathlib.Path:
@@ -84,8 +84,8 @@ def tars(root: pathlib.Path, train: dict[str, dict[str, bytes]] | None = None) -
         for wnid, files in (train_images() if train is None else train).items()
     }
     files = {
-        layouts.TRAIN_TAR: sample.tar_bytes(inner),
-        layouts.VALIDATION_TAR: sample.tar_bytes(validation_images()),
+        official.TRAIN_TAR: sample.tar_bytes(inner),
+        official.VALIDATION_TAR: sample.tar_bytes(validation_images()),
     }
     write(root, files | devkit())
     return root

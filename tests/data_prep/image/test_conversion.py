@@ -10,8 +10,8 @@ from PIL import Image
 
 from data_prep.image import conversion, jpeg_header
 from data_prep.image.conversion import RejectedError, convert
+from data_prep.layouts import opening
 from data_prep.schema import ImageSettings
-from data_prep.source import layouts
 from tests.making.small_sources import encoded, picture
 
 AS_IT_IS = ImageSettings(geometry="none")
@@ -267,7 +267,7 @@ def pillow_area_average(image: Image.Image, width: int, height: int) -> np.ndarr
 
 @pytest.mark.slow(reason="whole photographs are enlarged 16 times")
 def test_stored_pixels_are_pillows_on_real_photographs(sample_dir):
-    source = layouts.open_source(str(sample_dir / "ilsvrc2012_sample"))
+    source = opening.open_source(str(sample_dir / "ilsvrc2012_sample"))
     every = 1 if os.environ.get("REQUIRE_SAMPLE") else 8
     settings, raw = ImageSettings(), ImageSettings(encoding="raw")
     before, after = [], []

@@ -57,9 +57,9 @@ def test_fill_bytes_and_odd_segments_are_skipped():
 
 
 def test_it_agrees_with_libjpeg_on_real_photographs(sample_dir):
-    from data_prep.source import layouts
+    from data_prep.layouts import opening
 
-    source = layouts.open_source(str(sample_dir / "ilsvrc2012_sample"))
+    source = opening.open_source(str(sample_dir / "ilsvrc2012_sample"))
     for ref in source.refs[::20]:
         data = ref.read()
         header = jpeg_header.read(data)

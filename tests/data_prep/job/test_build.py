@@ -19,7 +19,7 @@ from PIL import Image
 from base.errors import UserError
 from data_prep import schema
 from data_prep.job import build, engines, request, shards
-from data_prep.source import layouts
+from data_prep.layouts import opening
 from tests.making import small_sources
 from tests.making.small_builds import Killed, built, config, files, records
 
@@ -67,7 +67,7 @@ def test_the_directory_holds_what_the_contract_says(dataset, source):
     assert manifest.wnids == small_sources.WNIDS
     assert manifest.words == small_sources.WORDS
     assert manifest.label_order == schema.label_order_hash(small_sources.WNIDS)
-    assert manifest.source["fingerprint"] == layouts.open_source(str(source)).fingerprint
+    assert manifest.source["fingerprint"] == opening.open_source(str(source)).fingerprint
     assert [shard.records for shard in manifest.shards["train"]] == [4, 4, 4]
     assert str(source) not in (dataset / "manifest.json").read_text()
     named = {"manifest.json", "statistics.npz", "dataset_info.json", "features.json"}
@@ -179,7 +179,7 @@ def test_one_split_alone(source, tmp_path):
 def test_the_shard_count_follows_the_size(source, tmp_path):
     what = build.plan_build(
         config(source, tmp_path, train_shards=0, val_shards=0, geometry="none", shard_megabytes=1),
-        layouts.open_source(str(source)),
+        opening.open_source(str(source)),
     )
     assert [task.count for task in what.tasks] == [1, 1]
     large = {
@@ -188,7 +188,7 @@ def test_the_shard_count_follows_the_size(source, tmp_path):
     other = small_sources.tars(tmp_path / "large", large)
     what = build.plan_build(
         config(other, tmp_path, train_shards=0, geometry="none", shard_megabytes=1),
-        layouts.open_source(str(other)),
+        opening.open_source(str(other)),
     )
     train = [task for task in what.tasks if task.split == "train"]
     total = sum(len(data) for group in large.values() for data in group.values())

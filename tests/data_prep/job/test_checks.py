@@ -9,7 +9,8 @@ from etils import epath
 from data_prep import schema
 from data_prep.image.jpeg_header import read as read_header
 from data_prep.job import checks
-from data_prep.source import layouts, sample, synsets
+from data_prep.layouts import opening
+from data_prep.source import official, sample, synsets
 from data_prep.source.images import ImageRef, Source
 from tests.making import small_sources
 
@@ -56,7 +57,7 @@ def test_all_of_ilsvrc_is_complete_and_what_is_missing_is_named():
 
 
 def test_two_images_of_one_name_are_broken(tmp_path):
-    source = layouts.open_source(str(small_sources.tars(tmp_path)))
+    source = opening.open_source(str(small_sources.tars(tmp_path)))
     source.refs.append(source.refs[0])
     assert findings(source)[0][0] == "BROKEN"
 
@@ -66,7 +67,7 @@ def test_headers_tell_the_kinds_and_the_unreadable(tmp_path):
     train["n00000011"]["png.JPEG"] = small_sources.encoded(small_sources.picture(0), "PNG")
     train["n00000011"]["bad.JPEG"] = b"404 not found"
     train["n00000011"]["empty.JPEG"] = b""
-    source = layouts.open_source(str(small_sources.tars(tmp_path, train)))
+    source = opening.open_source(str(small_sources.tars(tmp_path, train)))
     seen: list[int] = []
     found = list(checks.headers(source.refs, seen.append))
     assert sum(seen) == len(source.refs)
@@ -77,7 +78,7 @@ def test_headers_tell_the_kinds_and_the_unreadable(tmp_path):
 
 
 def test_the_sample_is_spread_over_the_source(tmp_path):
-    source = layouts.open_source(str(small_sources.tars(tmp_path)))
+    source = opening.open_source(str(small_sources.tars(tmp_path)))
     few = checks.sample_of(source, 6)
     assert len(few) == len(set(few)) == 6
     assert {ref.split for ref in few} == {"train", "validation"}
@@ -86,12 +87,12 @@ def test_the_sample_is_spread_over_the_source(tmp_path):
 
 
 def test_the_official_files_are_known_by_size_and_md5(sample_dir, tmp_path):
-    official = sample_dir / "ilsvrc2012_sample"
-    found = list(checks.official_files(official, md5=True))
+    parts = sample_dir / "ilsvrc2012_sample"
+    found = list(checks.official_files(parts, md5=True))
     assert [finding.level for finding in found] == ["lacking", "lacking", "ok"]
     assert "fa75699e90414af021442c21a62c3abf" in found[2].text
-    devkit = f"{layouts.DEVKIT}.tar.gz"
-    changed = bytearray((official / devkit).read_bytes())
+    devkit = f"{official.DEVKIT}.tar.gz"
+    changed = bytearray((parts / devkit).read_bytes())
     changed[1000] ^= 1
     (tmp_path / devkit).write_bytes(changed)
     assert [finding.level for finding in checks.official_files(tmp_path, md5=False)] == ["ok"]
@@ -107,7 +108,7 @@ def test_free_space_is_looked_at_where_the_directory_will_be(need, level, tmp_pa
 
 
 def test_what_will_be_written_is_measured(sample_dir):
-    source = layouts.open_source(str(sample_dir / "ilsvrc2012_sample"))
+    source = opening.open_source(str(sample_dir / "ilsvrc2012_sample"))
     settings = schema.ImageSettings()
     measured = checks.measure(checks.sample_of(source, 64), settings)
     assert 20_000 < measured.record_bytes < 40_000  # 29.3 KB is what 200 others had
@@ -118,7 +119,7 @@ def test_what_will_be_written_is_measured(sample_dir):
 
 def test_the_embedded_sample_has_nothing_to_find(tmp_path):
     sample.generate(tmp_path, train_per_class=6, validation_per_class=2)
-    found = checks.contents(layouts.open_source(str(tmp_path)))
+    found = checks.contents(opening.open_source(str(tmp_path)))
     assert all(finding.level == "ok" for finding in found)
 
 
@@ -131,3 +132,20 @@ def test_the_embedded_sample_has_each_of_ilsvrcs_quirks():
         turned += bool(header and header.has_exif)
     assert {"gray JPEG", "CMYK JPEG", "PNG RGB", "colour JPEG"} <= kinds.keys()
     assert turned > 0
+
+
+@pytest.mark.parametrize("split", schema.SPLITS)
+def test_only_the_splits_that_were_asked_for_are_looked_at(split, tmp_path):
+    root = small_sources.tars(tmp_path)
+    found = findings(opening.open_source(str(root), splits=[split]))
+    assert [text.split(":")[0] for _, text in found] == [split]
+
+
+def test_remarks_are_findings_and_what_is_allowed_stops_nothing(tmp_path):
+    root = small_sources.folders(tmp_path)
+    (root / "train/n00000011/gone.JPEG").symlink_to("/nowhere/x.JPEG")
+    levels = [level for level, _ in findings(opening.open_source(str(root)))]
+    assert levels[:2] == ["BROKEN", "ok"]
+    allowed = findings(opening.open_source(str(root), allowed=["dangling"]))
+    assert allowed[0][0] == "lacking"
+    assert "gone.JPEG" in allowed[0][1]

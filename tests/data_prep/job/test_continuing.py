@@ -1,13 +1,15 @@
 """An interrupted job continues, a finished one is left alone, another one is refused."""
 
+import json
 import pathlib
 
 import pytest
 
 from base.errors import UserError
 from data_prep import schema
-from data_prep.job import build, engines, shards
-from data_prep.source import layouts
+from data_prep.job import build, engines, repair, shards
+from data_prep.job.verification import Fault
+from data_prep.layouts import opening
 from tests.making import small_sources
 from tests.making.small_builds import Killed, built, config, files
 
@@ -64,7 +66,7 @@ def test_finished_shards_are_not_built_again(source, tmp_path, monkeypatch):
 def test_a_finished_data_set_is_left_alone(dataset, source):
     before = {path: path.stat().st_mtime_ns for path in dataset.iterdir()}
     said: list[str] = []
-    build.build(config(source, dataset.parents[2]), layouts.open_source(str(source)), said.append)
+    build.build(config(source, dataset.parents[2]), opening.open_source(str(source)), said.append)
     assert any("already built" in line for line in said)
     assert {path: path.stat().st_mtime_ns for path in dataset.iterdir()} == before
 
@@ -97,3 +99,48 @@ def test_another_source_in_the_same_directory_is_refused(dataset, tmp_path):
     other = small_sources.tars(tmp_path / "images", small_sources.train_images(per_class=2))
     with pytest.raises(UserError, match="begun with source="):
         built(other, dataset.parents[2])
+
+
+def without_content(directory: pathlib.Path) -> None:
+    """As an older version has written the manifest: of all splits, and of names and sizes alone."""
+    path = directory / schema.MANIFEST_FILE
+    manifest = json.loads(path.read_text())
+    del manifest["source"]["content"]
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("split", ["all", "train"])
+def test_what_an_older_version_has_built_is_known(split, source, tmp_path, capsys):
+    flags = config(source, tmp_path, split=split)
+    opened = opening.open_source(str(source))
+    directory = pathlib.Path(build.build(flags, opened, print))
+    sha256 = schema.Manifest.load(directory).sha256
+    without_content(directory)
+    assert schema.Manifest.load(directory).sha256 == sha256
+    capsys.readouterr()
+    build.build(flags, opening.open_source(str(source), splits=flags.splits), print)
+    assert "already built" in capsys.readouterr().out
+    shard = next(directory.glob("*train.tfrecord-*"))
+    shard.unlink()
+    repair.repair(flags.where, directory, [Fault(shard.name, "it is missing")], 2, print)
+    assert schema.Manifest.load(directory).sha256 == sha256
+    assert shard.exists()
+
+
+def test_other_images_of_the_same_names_and_sizes_are_refused(tmp_path):
+    root = small_sources.folders(tmp_path / "source")
+    built(root, tmp_path / "data")
+    for path in root.rglob("*.JPEG"):
+        data = path.read_bytes()
+        path.write_bytes(data[:-40] + bytes(38) + data[-2:])
+    with pytest.raises(UserError, match="begun with content="):
+        built(root, tmp_path / "data")
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_data_set_of_one_split_is_built(split, source, tmp_path):
+    flags = config(source, tmp_path, split=split)
+    opened = opening.open_source(str(source), splits=flags.splits)
+    directory = pathlib.Path(build.build(flags, opened, print))
+    manifest = schema.Manifest.load(directory)
+    assert [name for name in schema.SPLITS if manifest.num_records(name)] == [split]

@@ -5,12 +5,12 @@ from etils import epath
 
 from base.errors import UserError
 from data_prep.job import unpacking
-from data_prep.source import layouts
+from data_prep.layouts import opening
 from tests.making import small_sources
 
 
 def test_unpacking_gives_the_same_images_at_random(tmp_path):
-    refs = layouts.open_source(str(small_sources.parquet(tmp_path / "source"))).refs
+    refs = opening.open_source(str(small_sources.parquet(tmp_path / "source"))).refs
     done: list[int] = []
     moved = unpacking.unpack(refs, epath.Path(tmp_path / "plain"), done.append)
     assert sum(done) == len(refs)
@@ -20,7 +20,7 @@ def test_unpacking_gives_the_same_images_at_random(tmp_path):
 
 
 def test_unpacking_continues_where_it_stopped(tmp_path):
-    refs = layouts.open_source(str(small_sources.parquet(tmp_path / "source"))).refs
+    refs = opening.open_source(str(small_sources.parquet(tmp_path / "source"))).refs
     work = epath.Path(tmp_path / "plain")
     first = unpacking.unpack(refs, work, lambda count: None)
     for path in (tmp_path / "source").iterdir():
@@ -34,13 +34,13 @@ def test_unpacking_continues_where_it_stopped(tmp_path):
 
 
 def test_other_rows_are_left_where_they_are(tmp_path):
-    refs = layouts.open_source(str(small_sources.tars(tmp_path))).refs
+    refs = opening.open_source(str(small_sources.tars(tmp_path))).refs
     assert unpacking.unpack(refs, epath.Path(tmp_path / "plain"), lambda count: None) == refs
 
 
 def test_a_file_that_is_damaged_within_is_named(tmp_path):
     source = small_sources.parquet(tmp_path / "source")
-    refs = layouts.open_source(str(source)).refs
+    refs = opening.open_source(str(source)).refs
     for path in source.iterdir():  # what the listing has read is whole, the images are not
         data = bytearray(path.read_bytes())
         data[4:-2000] = b"\xff" * (len(data) - 2004)

@@ -12,7 +12,7 @@ from data_prep import schema
 from data_prep.config import BuildConfig, SourceConfig
 from data_prep.job import build, repair, verification
 from data_prep.job.shards import serialize
-from data_prep.source import layouts
+from data_prep.layouts import opening
 from tests.making import small_sources
 
 
@@ -29,7 +29,7 @@ def whole(source, tmp_path_factory) -> pathlib.Path:
         size=32,
         train_shards=4,
     )
-    return pathlib.Path(build.build(config, layouts.open_source(str(source)), print))
+    return pathlib.Path(build.build(config, opening.open_source(str(source)), print))
 
 
 @pytest.fixture
@@ -215,11 +215,11 @@ def test_a_repaired_source_of_rejected_images(tmp_path):
     source = small_sources.tars(tmp_path / "images", train)
     where = SourceConfig(source=str(source))
     config = BuildConfig(where=where, data_dir=str(tmp_path), size=32, max_rejected=0.1)
-    directory = pathlib.Path(build.build(config, layouts.open_source(str(source)), print))
+    directory = pathlib.Path(build.build(config, opening.open_source(str(source)), print))
     expected = contents(directory)
     delete_all = list(directory.glob("*.tfrecord-*"))
     for path in delete_all:
         path.unlink()
     mend(directory, source)
     assert contents(directory) == expected
-    assert layouts.open_source(str(source)).fingerprint in (directory / "manifest.json").read_text()
+    assert opening.open_source(str(source)).fingerprint in (directory / "manifest.json").read_text()

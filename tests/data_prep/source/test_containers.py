@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.errors import UserError
-from data_prep.source import containers, sample
+from data_prep.source import containers, sample, tar_files
 from tests.making import small_sources
 
 FILES = {
@@ -60,8 +60,8 @@ def test_a_tar_within_a_tar(tmp_path):
     outer = tmp_path / "outer.tar"
     inner = sample.tar_bytes(FILES)
     outer.write_bytes(sample.tar_bytes({"x.tar": sample.tar_bytes({"x": b"x"}), "y.tar": inner}))
-    place = list(containers.tar_entries(outer))[1]
-    found = containers.tar_entries(outer, place.offset, place.size)
+    place = list(tar_files.walk(outer))[1]
+    found = tar_files.walk(outer, place.offset, place.size)
     assert {entry.name: containers.read(entry) for entry in found} == FILES
 
 
@@ -69,8 +69,8 @@ def test_a_tar_without_its_end_marker_does_not_run_into_the_next(tmp_path):
     outer = tmp_path / "outer.tar"
     short = sample.tar_bytes({"x": b"x" * 512})[:1024]  # header and content, no zero blocks
     outer.write_bytes(sample.tar_bytes({"x.tar": short, "y.tar": short}))
-    for place in containers.tar_entries(outer):
-        names = [entry.name for entry in containers.tar_entries(outer, place.offset, place.size)]
+    for place in tar_files.walk(outer):
+        names = [entry.name for entry in tar_files.walk(outer, place.offset, place.size)]
         assert names == ["x"]
 
 
@@ -158,7 +158,7 @@ def test_an_inner_tar_that_claims_more_than_there_is(tmp_path):
     outer = tmp_path / "outer.tar"
     outer.write_bytes(sample.tar_bytes({"x.tar": sample.tar_bytes(FILES)}))
     with pytest.raises(UserError, match="truncated"):
-        list(containers.tar_entries(outer, 512, 10**9))
+        list(tar_files.walk(outer, 512, 10**9))
 
 
 def test_a_damaged_directory_of_a_zip_is_said(tmp_path):

@@ -6,7 +6,8 @@ import zipfile
 import pytest
 
 from base.errors import UserError
-from data_prep.source import layouts, sample
+from data_prep.layouts import opening
+from data_prep.source import official, sample
 from data_prep.source.images import Source
 from tests.making import small_sources
 
@@ -45,7 +46,7 @@ def contents(source: Source) -> dict[tuple[str, str, str], bytes]:
     "layout, make, pack", FORMS, ids=lambda value: getattr(value, "__name__", value)
 )
 def test_each_layout_is_recognised_and_lists_the_same_images(layout, make, pack, tmp_path):
-    source = layouts.open_source(str(pack(make(tmp_path / "source"))))
+    source = opening.open_source(str(pack(make(tmp_path / "source"))))
     assert source.layout == layout
     assert source.why
     assert source.classes.wnids == small_sources.WNIDS
@@ -55,13 +56,13 @@ def test_each_layout_is_recognised_and_lists_the_same_images(layout, make, pack,
 def test_a_layout_named_by_hand_is_taken(tmp_path):
     small_sources.tars(tmp_path)
     small_sources.folders(tmp_path)
-    assert layouts.open_source(str(tmp_path)).layout == "tars"
-    assert layouts.open_source(str(tmp_path), "folders").layout == "folders"
+    assert opening.open_source(str(tmp_path)).layout == "tars"
+    assert opening.open_source(str(tmp_path), "folders").layout == "folders"
 
 
 def test_sizes_agree_between_layouts_so_that_the_fingerprints_do(tmp_path):
     prints = {
-        layouts.open_source(str(pack(make(tmp_path / f"{number}")))).fingerprint
+        opening.open_source(str(pack(make(tmp_path / f"{number}")))).fingerprint
         for number, (layout, make, pack) in enumerate(FORMS)
         if layout != "parquet"
     }
@@ -72,7 +73,7 @@ def test_words_come_from_the_source(tmp_path):
     for number, make in enumerate(
         (small_sources.tars, small_sources.kaggle, small_sources.tiny_imagenet)
     ):
-        source = layouts.open_source(str(make(tmp_path / f"{number}")))
+        source = opening.open_source(str(make(tmp_path / f"{number}")))
         assert source.classes.words == small_sources.WORDS
 
 
@@ -81,17 +82,17 @@ def test_words_come_from_the_source(tmp_path):
     [("imagenette2-160", "imagenette2_160"), ("2nd set.v1", "images_2nd_set"), ("data", "data")],
 )
 def test_the_data_set_is_named_after_the_source(name, expected, tmp_path):
-    assert layouts.open_source(str(small_sources.folders(tmp_path / name))).name == expected
+    assert opening.open_source(str(small_sources.folders(tmp_path / name))).name == expected
 
 
 def test_the_embedded_sample_says_that_it_is_generated(tmp_path):
     sample.generate(tmp_path, 1, 1)
-    source = layouts.open_source(str(tmp_path))
+    source = opening.open_source(str(tmp_path))
     assert (source.generated, source.name) == (True, "generated")
 
 
 def test_partial_validation_is_labelled_by_number(sample_dir):
-    source = layouts.open_source(str(sample_dir / "ilsvrc2012_sample"))
+    source = opening.open_source(str(sample_dir / "ilsvrc2012_sample"))
     assert source.name == "ilsvrc2012"
     labels = {
         ref.name: source.classes.labels[ref.wnid]
@@ -108,7 +109,7 @@ def test_partial_validation_is_labelled_by_number(sample_dir):
 
 @pytest.mark.slow(reason="25,000 photographs are listed")
 def test_real_tiny_imagenet_in_a_tar(sample_dir):
-    source = layouts.open_source(str(sample_dir / "tiny-imagenet-25.tar"))
+    source = opening.open_source(str(sample_dir / "tiny-imagenet-25.tar"))
     assert (source.layout, len(source.classes.wnids), len(source.refs)) == (
         "tiny_imagenet",
         25,
@@ -121,29 +122,29 @@ def test_real_tiny_imagenet_in_a_tar(sample_dir):
 
 def missing_devkit(root: pathlib.Path) -> pathlib.Path:
     small_sources.tars(root)
-    (root / f"{layouts.DEVKIT}.tar.gz").unlink()
+    (root / f"{official.DEVKIT}.tar.gz").unlink()
     return root
 
 
 def truncated_outer(root: pathlib.Path) -> pathlib.Path:
-    path = small_sources.tars(root) / layouts.TRAIN_TAR
+    path = small_sources.tars(root) / official.TRAIN_TAR
     path.write_bytes(path.read_bytes()[:15_000])
     return root
 
 
 def truncated_validation(root: pathlib.Path) -> pathlib.Path:
-    path = small_sources.tars(root) / layouts.VALIDATION_TAR
+    path = small_sources.tars(root) / official.VALIDATION_TAR
     path.write_bytes(path.read_bytes()[:3_000])
     return root
 
 
 def no_tar(root: pathlib.Path) -> pathlib.Path:
-    (small_sources.tars(root) / layouts.TRAIN_TAR).write_bytes(b"<html>403</html>" * 100)
+    (small_sources.tars(root) / official.TRAIN_TAR).write_bytes(b"<html>403</html>" * 100)
     return root
 
 
 def damaged_devkit(root: pathlib.Path) -> pathlib.Path:
-    path = small_sources.tars(root) / f"{layouts.DEVKIT}.tar.gz"
+    path = small_sources.tars(root) / f"{official.DEVKIT}.tar.gz"
     path.write_bytes(path.read_bytes()[:100])
     return root
 
@@ -154,13 +155,13 @@ def foreign_class(root: pathlib.Path) -> pathlib.Path:
 
 def number_beyond(root: pathlib.Path) -> pathlib.Path:
     members = {"ILSVRC2012_val_00000099.JPEG": b"x"}
-    (small_sources.tars(root) / layouts.VALIDATION_TAR).write_bytes(sample.tar_bytes(members))
+    (small_sources.tars(root) / official.VALIDATION_TAR).write_bytes(sample.tar_bytes(members))
     return root
 
 
 def flat_validation(root: pathlib.Path) -> pathlib.Path:
     small_sources.folders_with_devkit(root)
-    (root / f"{layouts.DEVKIT}.tar.gz").unlink()
+    (root / f"{official.DEVKIT}.tar.gz").unlink()
     return root
 
 
@@ -189,9 +190,9 @@ def truncated_zip(root: pathlib.Path) -> pathlib.Path:
     "make, words",
     [
         (missing_devkit, ("no ILSVRC2012_devkit_t12.tar.gz", "put the official devkit")),
-        (truncated_outer, ("truncated", layouts.TRAIN_TAR)),
-        (truncated_validation, ("truncated", layouts.VALIDATION_TAR)),
-        (no_tar, ("no tar", layouts.TRAIN_TAR)),
+        (truncated_outer, ("truncated", official.TRAIN_TAR)),
+        (truncated_validation, ("truncated", official.VALIDATION_TAR)),
+        (no_tar, ("no tar", official.TRAIN_TAR)),
         (damaged_devkit, ("devkit", "download it again")),
         (foreign_class, ("n09999999", "no class of the devkit")),
         (number_beyond, ("00000099", "ILSVRC2012_val_00000006.JPEG")),
@@ -207,15 +208,15 @@ def truncated_zip(root: pathlib.Path) -> pathlib.Path:
 def test_what_is_wrong_with_a_source_is_said_in_one_line(make, words, tmp_path):
     path = make(tmp_path / "source")
     with pytest.raises(UserError) as caught:
-        layouts.open_source(str(path))
+        opening.open_source(str(path))
     message = str(caught.value)
     assert "\n" not in message
     assert all(word in message for word in words), message
 
 
 def test_an_image_that_has_gone_is_named(tmp_path):
-    source = layouts.open_source(str(small_sources.tars(tmp_path)))
+    source = opening.open_source(str(small_sources.tars(tmp_path)))
     ref = source.refs[-1]
-    (tmp_path / layouts.VALIDATION_TAR).write_bytes(b"")
+    (tmp_path / official.VALIDATION_TAR).write_bytes(b"")
     with pytest.raises(UserError, match=ref.name):
         ref.read()

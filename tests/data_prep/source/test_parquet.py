@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from base.errors import UserError
-from data_prep.source import layouts
+from data_prep.layouts import opening
 from tests.making import small_sources
 
 
@@ -16,12 +16,14 @@ def write(path: pathlib.Path, **columns: list) -> None:
     pq.write_table(pa.table(columns), path)
 
 
-def test_numbers_without_names_are_ilsvrcs_labels(tmp_path):
+def test_numbers_without_names_are_not_taken_for_ilsvrcs_labels(tmp_path):
     images = [{"bytes": small_sources.encoded(small_sources.picture(0)), "path": None}] * 2
     write(tmp_path / "train-00000-of-00001.parquet", image=images, label=[0, 999])
-    source = layouts.open_source(str(tmp_path))
-    assert source.name == "ilsvrc2012"
-    assert [ref.wnid for ref in source.refs] == ["n01440764", "n15075141"]
+    source = opening.open_source(str(tmp_path))
+    assert source.name != "ilsvrc2012"
+    assert [ref.wnid for ref in source.refs] == ["label_0000", "label_0999"]
+    assert len(source.classes.wnids) == 1000
+    assert "unnamed" in source.remarks
     assert len({ref.name for ref in source.refs}) == 2
 
 
@@ -36,10 +38,10 @@ def test_numbers_without_names_are_ilsvrcs_labels(tmp_path):
 def test_other_tables_are_refused(name, columns, words, tmp_path):
     write(tmp_path / name, **columns)
     with pytest.raises(UserError, match=words):
-        layouts.open_source(str(tmp_path))
+        opening.open_source(str(tmp_path))
 
 
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "train-00000-of-00001.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(UserError, match=r"train-00000-of-00001\.parquet cannot be read"):
-        layouts.open_source(str(tmp_path))
+        opening.open_source(str(tmp_path))

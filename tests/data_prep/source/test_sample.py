@@ -8,14 +8,16 @@ import pytest
 from PIL import Image
 
 from base.errors import UserError
-from data_prep.source import layouts, sample, sample_images
+from data_prep.layouts import opening
+from data_prep.source import sample, sample_images
+from data_prep.source.images import Source
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory) -> layouts.Source:
+def source(tmp_path_factory) -> Source:
     directory = tmp_path_factory.mktemp("sample")
     sample.generate(directory, train_per_class=6, validation_per_class=2)
-    return layouts.open_source(str(directory))
+    return opening.open_source(str(directory))
 
 
 def test_it_is_of_the_official_form(source):

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from base.errors import UserError
-from data_prep.source import layouts, sample, synsets
+from data_prep.source import official, sample, synsets
 from tests.making.small_sources import WNIDS, WORDS
 
 # Of the official devkit: ILSVRC2012_ID 1 is n02119789, label 278; ID 449 is n01440764, label 0.
@@ -27,7 +27,7 @@ def test_the_table_is_ilsvrc_2012():
 
 
 def test_the_official_devkit(sample_dir):
-    devkit = synsets.read_devkit(sample_dir / "ilsvrc2012_sample" / f"{layouts.DEVKIT}.tar.gz")
+    devkit = synsets.read_devkit(sample_dir / "ilsvrc2012_sample" / f"{official.DEVKIT}.tar.gz")
     assert devkit.classes == synsets.ilsvrc2012()
     labels = [devkit.classes.labels[wnid] for wnid in devkit.validation]
     assert labels[:10] == [65, 970, 230, 809, 516, 57, 334, 415, 674, 332]
@@ -37,7 +37,7 @@ def test_the_official_devkit(sample_dir):
 
 
 def devkit(tmp_path: pathlib.Path, content: bytes | None = None) -> pathlib.Path:
-    path = tmp_path / f"{layouts.DEVKIT}.tar.gz"
+    path = tmp_path / f"{official.DEVKIT}.tar.gz"
     made = sample.devkit_archive(WNIDS, WORDS, (2, 0, 1), 4)
     path.write_bytes(made if content is None else content)
     return path
@@ -84,7 +84,7 @@ def test_a_damaged_devkit_is_named(content, words, tmp_path):
 
 def test_a_ground_truth_of_another_devkit_is_refused(tmp_path):
     with tarfile.open(devkit(tmp_path)) as archive:
-        meta = archive.extractfile(f"{layouts.DEVKIT}/data/{synsets.META_FILE}").read()
+        meta = archive.extractfile(f"{official.DEVKIT}/data/{synsets.META_FILE}").read()
     files = {synsets.META_FILE: meta, synsets.GROUND_TRUTH_FILE: b"1\n2\n77\n"}
     path = devkit(tmp_path, gzip.compress(sample.tar_bytes(files)))
     with pytest.raises(UserError, match="77"):

@@ -161,15 +161,15 @@ def test_synthetic_data_needs_no_directory():
     assert dataset.num_records("train") == 1_281_167
 
 
-def foreign_dataset(tmp_path, encoding: str, splits: dict[str, int]):
+def foreign_dataset(tmp_path, encoding: str, splits: dict[str, int], unlabelled: str = ""):
     """A data set that TensorFlow Datasets writes itself."""
     import tensorflow_datasets as tfds
 
     generator = np.random.default_rng(0)
 
-    def examples(count: int) -> tf.data.Dataset:
+    def examples(count: int, split: str) -> tf.data.Dataset:
         images = generator.integers(0, 256, (count, 30, 41, 3), np.uint8)
-        labels = np.arange(count) % 3
+        labels = np.full(count, -1) if split == unlabelled else np.arange(count) % 3
         return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
 
     features = tfds.features.FeaturesDict(
@@ -182,7 +182,7 @@ def foreign_dataset(tmp_path, encoding: str, splits: dict[str, int]):
         name="insects",
         version="1.0.0",
         features=features,
-        split_datasets={split: examples(count) for split, count in splits.items()},
+        split_datasets={split: examples(count, split) for split, count in splits.items()},
         data_dir=str(tmp_path),
         disable_shuffling=True,
     )
@@ -202,6 +202,12 @@ def test_a_data_set_that_tensorflow_datasets_wrote(tmp_path, encoding):
     assert parsed["label"].numpy().tolist() == [0, 1, 2] * 3
     assert parsed["height"].numpy().tolist() == [30] * 9
     assert parsed["width"].numpy().tolist() == [41] * 9
+
+
+def test_a_test_split_without_labels_is_refused_at_the_start(tmp_path):
+    directory = foreign_dataset(tmp_path, "jpeg", {"train": 9, "test": 4}, unlabelled="test")
+    with pytest.raises(UserError, match=r"insects-test.*label -1.* not labelled"):
+        open_dataset(config(directory))
 
 
 def test_a_foreign_data_set_promises_no_geometry(tmp_path):

@@ -1,0 +1,217 @@
+"""A source by its path: of which layout it is, and what it holds.
+
+A layout is an entry of LAYOUTS: how it is recognised, how its images are listed, and what it looks
+like in words. Adding one takes a file beside this one, and a line here.
+
+Where a layout is a tree of files, it may be a directory, a tar or a zip, and may lie one or two
+directories deeper than the root.
+"""
+
+import os
+import pathlib
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from base.errors import UserError
+from data_prep.layouts import (
+    evaluation_sets,
+    folders,
+    kaggle,
+    official_tars,
+    parquet_shards,
+    tiny_imagenet,
+    webdataset,
+    winter21,
+)
+from data_prep.layouts.listed import Listed
+from data_prep.schema import SPLITS
+from data_prep.source import naming
+from data_prep.source.entries import readable
+from data_prep.source.images import EVALUATION, Source
+from data_prep.source.official import DEVKIT, TRAIN_TAR, VALIDATION_TAR
+from data_prep.source.remarks import Remarks, shown
+
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+}
+
+
+class Layout(NamedTuple):
+    """One form that a source comes in.
+
+    Attributes:
+        recognise: by what a path is seen to be of this layout, in words, or nothing.
+        list_images: its classes and images, of the splits that are wanted.
+        description: what it looks like.
+    """
+
+    recognise: Callable[[pathlib.Path], str]
+    list_images: Callable[[pathlib.Path, Collection[str], Remarks], Listed]
+    description: str
+
+
+def open_source(
+    path: str,
+    layout: str = "auto",
+    splits: Collection[str] = SPLITS,
+    allowed: Collection[str] = (),
+) -> Source:
+    """Lists the images of a source.
+
+    Args:
+        path: a directory, a tar or a zip; `~` is the user's home.
+        layout: a name in LAYOUTS, or `auto` to recognise it.
+        splits: those that are wanted; another one is not read.
+        allowed: kinds of remarks that do not stop the job (`remarks.ALLOWED`).
+
+    Raises:
+        UserError: it is missing, of no known layout, incomplete or damaged.
+    """
+    root = _root(path)
+    for name in LAYOUTS if layout == "auto" else [layout]:
+        why = LAYOUTS[name].recognise(root)
+        if why:
+            remarks = Remarks(allowed)
+            classes, images = LAYOUTS[name].list_images(root, splits, remarks)
+            refs = list(images)
+            if not refs:
+                raise UserError(_nothing(path, f"layout {name}, by {why}", splits, remarks))
+            return Source(name, why, str(root), classes, refs, remarks, tuple(splits))
+    wanted = LAYOUTS.values() if layout == "auto" else [LAYOUTS[layout]]
+    raise UserError(
+        f"--source={path} is of no known layout ({_shown(root)}); wanted: "
+        + "; or ".join(entry.description for entry in wanted)
+    )
+
+
+def open_or_generate(
+    path: str,
+    layout: str,
+    splits: Collection[str],
+    allowed: Collection[str],
+    data_dir: str,
+    say: Callable[[str], None],
+) -> Source:
+    """The source that the flags name; without --source the sample, made where it is missing.
+
+    Args:
+        path: --source; empty: the sample.
+        layout: --layout.
+        splits: those that are wanted.
+        allowed: --allow.
+        data_dir: where the sample lies.
+        say: prints a line.
+    """
+    if not path:
+        from data_prep.source import (
+            sample,  # here, as it draws with libraries that --help needs not
+        )
+
+        path = str(sample.ensure(data_dir, say))
+        say(f"no --source: taking the embedded sample, GENERATED images, no photographs: {path}")
+    source = open_source(path, layout, splits, allowed)
+    images = f"{len(source.refs):,} images"
+    say(f"source {readable(path)}: layout {source.layout}, by {readable(source.why)}; {images}")
+    return source
+
+
+def _root(path: str) -> pathlib.Path:
+    """A path as the user means it. Raises UserError where nothing can be read there."""
+    # Absolute, so that a source `.` has its folder's name.
+    root = pathlib.Path(os.path.abspath(os.path.expanduser(path)))
+    try:
+        if not root.exists():
+            raise UserError(f"--source={path} does not exist")
+        if not root.is_dir():
+            with open(root, "rb") as file:
+                _refuse_compressed(root, file.read(8))
+        elif not any(root.iterdir()):
+            raise UserError(f"--source={path} is an empty directory")
+    except OSError as error:
+        raise UserError(
+            f"--source={path} cannot be read: {error.strerror}: give yourself the right to"
+        ) from None
+    return root
+
+
+def _refuse_compressed(path: pathlib.Path, beginning: bytes) -> None:
+    for magic, kind in _COMPRESSED.items():
+        if beginning.startswith(magic):
+            folder = path.name.split(".")[0]
+            how = (
+                f"7z x {path} -o{folder}"
+                if kind in ("7-Zip", "RAR")
+                else f"mkdir {folder} && tar xf {path} -C {folder}"
+            )
+            raise UserError(
+                f"{path} is compressed ({kind}), and cannot be read in place: unpack it ({how}) "
+                f"and give --source={folder}, or make it a tar or zip"
+            )
+
+
+def _nothing(path: str, found: str, splits: Collection[str], remarks: Remarks) -> str:
+    """The one line about a source without an image, with what was seen instead."""
+    of = "" if set(splits) == set(SPLITS) else f" for --split={','.join(splits)}"
+    seen = "; ".join(text for level, text in remarks.lines())
+    return f"--source={path} ({found}) holds no images{of}" + (f": {seen}" if seen else "")
+
+
+def _shown(root: pathlib.Path) -> str:
+    if not root.is_dir():
+        return "it is a file"
+    names = sorted(readable(path.name) for path in root.iterdir())
+    text = "it holds " + ", ".join(shown(name) for name in names[:5])
+    text += " ..." if len(names) > 5 else ""
+    if naming.split_of(root.name):
+        return f"{text}: give the folder above it, {root.parent}"
+    packed = [name for name in names if naming.kind_of(name) in (naming.TAR, naming.PACKED)]
+    return f"{text}; to unpack: {kaggle.unpack(packed[0])}" if packed else text
+
+
+LAYOUTS: dict[str, Layout] = {
+    "tars": Layout(
+        official_tars.recognise,
+        official_tars.list_images,
+        f"a directory with {TRAIN_TAR} and/or {VALIDATION_TAR}, and {DEVKIT}.tar.gz",
+    ),
+    "parquet": Layout(
+        parquet_shards.recognise,
+        parquet_shards.list_images,
+        "Hugging Face's train-*.parquet and validation-*.parquet",
+    ),
+    "kaggle": Layout(
+        kaggle.recognise,
+        kaggle.list_images,
+        "Kaggle's zip or folder with LOC_synset_mapping.txt",
+    ),
+    "tiny_imagenet": Layout(
+        tiny_imagenet.recognise,
+        tiny_imagenet.list_images,
+        "Tiny-ImageNet's folder, tar or zip with wnids.txt",
+    ),
+    "webdataset": Layout(
+        webdataset.recognise,
+        webdataset.list_images,
+        "WebDataset's tars with train or val in their names, of x.jpg beside x.cls or x.json",
+    ),
+    "folders": Layout(
+        folders.recognise,
+        folders.list_images,
+        "a tree of train/CLASS/image and val/CLASS/image",
+    ),
+    "winter21": Layout(
+        winter21.recognise,
+        winter21.list_images,
+        "a tar or a folder of class tars n01440764.tar, as ImageNet-21k's",
+    ),
+    EVALUATION: Layout(
+        evaluation_sets.recognise,
+        evaluation_sets.list_images,
+        "a tree of CLASS/image by ILSVRC's WNIDs or all of 0 to 999, as ImageNet-V2's",
+    ),
+}

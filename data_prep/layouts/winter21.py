@@ -1,0 +1,48 @@
+"""ImageNet-21k's class tars, in one tar or in a folder, without a devkit: training images alone."""
+
+import pathlib
+import re
+from collections.abc import Collection, Iterator
+
+from data_prep.layouts import official_tars
+from data_prep.layouts.listed import Listed
+from data_prep.schema import TRAIN
+from data_prep.source import synsets, tar_files, zip_files
+from data_prep.source.entries import Entry
+from data_prep.source.images import ImageRef
+from data_prep.source.remarks import Remarks
+
+_CLASS_TAR = re.compile(r"(n\d{8})\.tar")
+
+
+def recognise(root: pathlib.Path) -> str:
+    """The first class tar."""
+    return next((f"{wnid}.tar" for wnid, _ in _class_tars(root)), "")
+
+
+def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -> Listed:
+    """Every class tar is a class; all images are for training."""
+    classes = synsets.known_classes([wnid for wnid, _ in _class_tars(root)])
+
+    def refs() -> Iterator[ImageRef]:
+        if root.is_dir():
+            for wnid, path in _class_tars(root):
+                tar = Entry(path.name, str(path), 0, path.stat().st_size)
+                yield from official_tars.class_tar(path, tar, wnid, remarks)
+        else:
+            yield from official_tars.class_tars(root, classes, remarks)
+
+    return classes, refs() if TRAIN in splits else []
+
+
+def _class_tars(root: pathlib.Path) -> Iterator[tuple[str, pathlib.Path]]:
+    """WNID and file of each; of a tar that does not begin with class tars, none."""
+    if root.is_dir():
+        for path in sorted(root.iterdir()):
+            if (match := _CLASS_TAR.fullmatch(path.name)) and path.is_file():
+                yield match[1], path
+    elif not zip_files.is_zip(root):
+        for item in tar_files.walk(root):
+            match = _CLASS_TAR.fullmatch(item.name.rsplit("/", 1)[-1])
+            if match and isinstance(item, Entry):
+                yield match[1], root
