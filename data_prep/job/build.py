@@ -7,6 +7,7 @@ command that asks for something else in the same directory is refused.
 """
 
 import dataclasses
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from data_prep import schema
 from data_prep.config import BuildConfig
 from data_prep.image.pixel_sums import PixelSums
 from data_prep.job import checks, engines, plan, tfds_metadata, unpacking
+from data_prep.job.claim import cannot_make, claimed
 from data_prep.job.request import Request
 from data_prep.job.shards import Part, ShardJob, npz
 from data_prep.progress import Progress, duration
@@ -146,10 +148,24 @@ def build(config: BuildConfig, source: Source, say: Say) -> epath.Path:
         finding.say(say)
     what = plan_build(config, source)
     directory = epath.Path(what.job.directory)
-    if (directory / schema.DATASET_INFO_FILE).exists():
-        what.request.refuse_other(Request.of(schema.Manifest.load(directory)), directory)
-        say(f"already built: {directory}")
-        return directory
+    if not _built(what, directory, say):
+        with claimed(directory):
+            if not _built(what, directory, say):  # else another job has just ended
+                _build_missing(config, what, say)
+    return directory
+
+
+def _built(what: Build, directory: epath.Path, say: Say) -> bool:
+    """Whether the data set is finished. Raises UserError where it is another one."""
+    if not (directory / schema.DATASET_INFO_FILE).exists():
+        return False
+    what.request.refuse_other(Request.of(schema.Manifest.load(directory)), directory)
+    say(f"already built: {directory}")
+    return True
+
+
+def _build_missing(config: BuildConfig, what: Build, say: Say) -> None:
+    directory = epath.Path(what.job.directory)
     if begun := Request.load(what.job.work):
         what.request.refuse_other(begun, directory)
     parts = {task: part for task in what.tasks if (part := what.job.finished(task))}
@@ -158,7 +174,7 @@ def build(config: BuildConfig, source: Source, say: Say) -> epath.Path:
     again = f", {len(parts)} of them finished before" if parts else ""
     say(f"building {directory}: {what.images:,} images, {len(what.tasks)} shards{again}")
     checks.room(what.job, what.images - finished, todo).say(say)
-    _claim(what, directory)  # not before: a job that has no room leaves nothing behind
+    _begin(what, directory)  # not before: a job that has no room leaves nothing behind
     progress = Progress(what.images, finished)
     rejected = _RejectedImages(config.max_rejected, what.images)
     for part in parts.values():
@@ -174,8 +190,7 @@ def build(config: BuildConfig, source: Source, say: Say) -> epath.Path:
     sums = finish(what, [parts[task] for task in what.tasks])
     seconds = (what.images - finished) / max(rate, 1e-9)
     say(f"built {what.images:,} images at {rate:,.0f} images/s in {duration(seconds)}: {directory}")
-    _summarise(sums, len(rejected.entries), source.name == "ilsvrc2012", say)
-    return directory
+    _summarise(sums, len(rejected.entries), what.source.name == "ilsvrc2012", say)
 
 
 def _run(
@@ -283,12 +298,12 @@ def _manifest(what: Build, parts: Sequence[Part]) -> schema.Manifest:
     )
 
 
-def _claim(what: Build, directory: epath.Path) -> None:
-    """Makes the directory this job's own."""
+def _begin(what: Build, directory: epath.Path) -> None:
+    """Writes what is asked for, and so learns whether files can be written and renamed there."""
     try:
         what.job.work.mkdir(parents=True, exist_ok=True)
+        what.request.save(what.job.work)
     except OSError as error:
-        raise UserError(
-            f"cannot make {directory}: {error.strerror}: take another --data_dir"
-        ) from None
-    what.request.save(what.job.work)
+        if error.errno == errno.ENOSPC:
+            raise
+        raise UserError(cannot_make(directory, error)) from None
