@@ -74,7 +74,8 @@ class HeldError(Exception):
     def __init__(self, holder: Holder | None, file: pathlib.Path | None = None) -> None:
         super().__init__("just begun" if holder is None else str(holder))
         self.remedy = (
-            "" if file is None or holder is None or holder.host == socket.gethostname()
+            ""
+            if file is None or holder is None or holder.host == socket.gethostname()
             else f" (if it is no more, delete {file})"
         )
 

@@ -75,6 +75,13 @@ class BuildConfig:
     )
     beam_options: str = flag("", "Apache Beam pipeline options, as on its command line")
     workers: int = flag(0, "threads of the local engine; 0: one per core")
+    reading: str = flag(
+        "auto",
+        "random: each shard's images where they lie; sequential: the source once in its own order, "
+        "which takes twice the room for a while; auto: sequential on spinning disks and network "
+        "file systems",
+        choices=("auto", "random", "sequential"),
+    )
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -91,6 +98,10 @@ class BuildConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UserError(f"--{name}={value} is not within {low} and {high}")
+        if self.reading == "sequential" and self.engine != "local":
+            raise UserError(
+                f"--reading=sequential is one machine's way: leave it out with --engine={self.engine}"
+            )
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from base.files import atomic
 from data_prep.source import containers, parquet
 from data_prep.source.images import ImageRef
 
+DIRECTORY = "unpacked"
 _PLAIN, _INDEX = ".images", ".json"
 _SAMPLES, _FOOTER = 64, 1 << 16  # how many samples of a file, and bytes of its end
 

@@ -53,9 +53,9 @@ def code(request, monkeypatch) -> int:
 def test_a_second_one_is_told_who_is_there(tmp_path, code):
     path = tmp_path / "deep" / "set" / ".lock"
     other = Other(path, code)
-    with pytest.raises(lock.HeldError, match=f"pid {other.process.pid}, .*, since 20"):
-        with lock.sole(path):
-            raise AssertionError("two at once")
+    said = pytest.raises(lock.HeldError, match=f"pid {other.process.pid}, .*, since 20")
+    with said, lock.sole(path):
+        raise AssertionError("two at once")
     other.release.set()
     other.process.join()
     with lock.sole(path):
