@@ -100,7 +100,8 @@ class BuildConfig:
                 raise UserError(f"--{name}={value} is not within {low} and {high}")
         if self.reading == "sequential" and self.engine != "local":
             raise UserError(
-                f"--reading=sequential is one machine's way: leave it out with --engine={self.engine}"
+                f"--reading=sequential is one machine's way: leave it out with "
+                f"--engine={self.engine}"
             )
 
     @property

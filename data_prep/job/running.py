@@ -1,7 +1,7 @@
-"""Makes the shards that are missing: by which engine, in which order the source is read, what is said.
+"""Makes the shards that are missing: by which engine, and in which order the source is read.
 
-Shards of one data set may come from several commands, each of which was killed: some made at random,
-some from runs (`runs`). Which ones are made from runs is fixed when the first run is begun.
+Shards of one data set may come from several commands, each of which was killed: some made at
+random, some from runs (`runs`). Which are made from runs is fixed when the first run is begun.
 """
 
 import dataclasses

@@ -7,8 +7,9 @@ That is an external shuffle. `.build/runs/` holds, besides `pieces.json`,
     00017.records    the records of a piece behind one another, by shard and place in it
     00017.npz        which they are, how long, which images were rejected, and the pixel sums
 
-A piece whose `.npz` is there is finished. Its sums are those of the whole piece, as a mean image for
-every shard in every piece would be a terabyte: shards of runs have none, and theirs are the runs'.
+A piece whose `.npz` is there is finished. Its sums are those of the whole piece, as a mean image
+for every shard in every piece would be half a terabyte: the part files of shards that are made from
+runs have none.
 """
 
 import dataclasses
