@@ -71,9 +71,10 @@ class BuildConfig:
         "source's validation images are left out; 0: none",
     )
     engine: str = flag(
-        "local", "what runs the shard tasks", choices=("local", "beam"), group="How it runs"
+        "local", "what runs the shard tasks", choices=("local", "beam", "dask"), group="How it runs"
     )
     beam_options: str = flag("", "Apache Beam pipeline options, as on its command line")
+    dask_scheduler: str = flag("", "address of the scheduler, with --engine=dask")
     workers: int = flag(0, "threads of the local engine; 0: one per core")
     reading: str = flag(
         "auto",

@@ -5,12 +5,13 @@ random, some from runs (`runs`). Which are made from runs is fixed when the firs
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 from base.errors import UserError
 from data_prep import schema
 from data_prep.config import BuildConfig
-from data_prep.job import checks, disks, engines, sequential, unpacking
+from data_prep.job import checks, cluster, disks, engines, sequential, unpacking
 from data_prep.job.plan import ShardTask
 from data_prep.job.runs import Run, Runs
 from data_prep.job.shards import Part, ShardJob
@@ -104,7 +105,7 @@ def run(work: Work, begin: Callable[[], None], say: Say) -> Done:
         rejected.add(entries)
 
     at_random = [i for i in todo if i not in set(covered)]
-    for i, part in zip(at_random, _at_random(work, at_random, watch), strict=True):
+    for i, part in zip(at_random, _at_random(work, at_random, watch, say), strict=True):
         parts[i] = part
     if runs:
         parts |= _from_runs(work, runs, made, [i for i in todo if i in set(covered)], watch)
@@ -131,13 +132,20 @@ def _begun(work: Work, todo: Sequence[int]) -> Runs | None:
     return runs
 
 
-def _at_random(work: Work, numbers: Sequence[int], watch: engines.Watch) -> Iterator[Part]:
+def _at_random(
+    work: Work, numbers: Sequence[int], watch: engines.Watch, say: Say
+) -> Iterator[Part]:
     if not numbers:
         return iter(())
     config, job = work.config, work.job
     tasks = _unpacked(job, [work.tasks[i] for i in numbers])
+    if config.engine != "local" and "://" not in job.directory:
+        # Workers stand in other folders.
+        job = dataclasses.replace(job, directory=os.path.abspath(job.directory))
     if config.engine == "beam":
         return engines.run_beam(job, tasks, config.beam_options, watch)
+    if config.engine == "dask":
+        return cluster.run_dask(job, tasks, config.dask_scheduler, watch, say)
     return engines.run_local(job, tasks, config.threads, watch)
 
 

@@ -181,8 +181,9 @@ class ShardJob:
     def save_task(self, task: ShardTask) -> str:
         """Writes a task where any machine can load it, and gives the file's name."""
         name = f"{self.file_name(task)}.task.json"
+        refs = [ref._replace(path=os.path.abspath(ref.path)) for ref in task.refs]
         with atomic(self.work / name, "w") as output:
-            output.write(json.dumps(dataclasses.astuple(task)))
+            output.write(json.dumps((task.split, task.index, task.count, refs)))
         return name
 
     def load_task(self, name: str) -> ShardTask:
