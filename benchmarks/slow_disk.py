@@ -207,7 +207,8 @@ def slow(folder: pathlib.Path, source: pathlib.Path) -> dict[str, str]:
         raise UserError("no C compiler (cc or gcc) for the library that slows reading down")
     code, library = folder / "slow_disk.c", folder / "slow_disk.so"
     code.write_text(LIBRARY)
-    command = [compiler, "-O2", "-shared", "-fPIC", "-o", library, code, "-ldl", "-lpthread"]
+    flags = ("-O2", "-shared", "-fPIC", "-ldl", "-lpthread")
+    command = [compiler, "-o", str(library), str(code), *flags]
     subprocess.run(command, check=True)
     return os.environ | {"LD_PRELOAD": str(library), "SLOW_FOLDER": f"{source.resolve()}/"}
 

@@ -82,14 +82,14 @@ def run(work: Work, begin: Callable[[], None], say: Say) -> Done:
         begin_runs, covered = True, todo
     else:
         begin_runs, covered = False, list(runs.covered if runs else ())
-    made = [runs.finished(number) for number in range(len(runs.pieces))] if runs else []
+    made = [runs.finished(number) for number in range(runs.count)] if runs else []
     in_runs = sum(run.images for run in made if run)
     to_runs = sum(len(tasks[i].refs) for i in covered) - in_runs
     checks.room(job, left, [tasks[i] for i in todo], to_runs).say(say)
     begin()
     if begin_runs:
         runs = Runs.begin(job, tasks, covered)
-        made = [None] * len(runs.pieces)
+        made = [None] * runs.count
     # What is in runs, or was put together from them, is looked at as their pieces are made.
     before = [i for i in parts if i not in set(covered)]
     finished = sum(len(tasks[i].refs) for i in before) + in_runs
@@ -156,7 +156,7 @@ def _from_runs(
     missing = [number for number, run in enumerate(made) if run is None]
     if missing:
         tasks = list(work.tasks)
-        places = {place.shard for number in missing for place in runs.pieces[number]}
+        places = {place.shard for number in missing for place in runs.piece(number)}
         wanted = sorted(places)
         for i, task in zip(wanted, _unpacked(work.job, [tasks[i] for i in wanted]), strict=True):
             tasks[i] = task

@@ -109,24 +109,40 @@ class Runs:
         """Where they are."""
         return self.job.work / RUNS_DIRECTORY
 
+    @property
+    def count(self) -> int:
+        """How many pieces there are."""
+        return len(self._order[2]) - 1
+
+    def piece(self, number: int) -> list[Place]:
+        """The images of a piece, in the source's order."""
+        shards, places, bounds = self._order
+        part = slice(bounds[number], bounds[number + 1])
+        return list(map(Place, shards[part].tolist(), places[part].tolist()))
+
     @functools.cached_property
-    def pieces(self) -> list[list[Place]]:
-        """The images of each piece, in the source's order."""
-        most_bytes, most_images = self.cut
-        shards = [number for number in self.covered for _ in self.tasks[number].refs]
-        places = [place for number in self.covered for place in range(len(self.tasks[number].refs))]
+    def _order(self) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """Shards and places in the source's order, as a million tuples take much memory, and cuts.
+
+        Each piece begins at a cut, and the last one ends at the last.
+        """
+        lengths = [len(self.tasks[number].refs) for number in self.covered]
         refs = [ref for number in self.covered for ref in self.tasks[number].refs]
-        order = sorted(range(len(refs)), key=lambda i: (refs[i].path, refs[i].offset))
-        pieces: list[list[Place]] = []
-        room = 0
-        for i in order:
-            size = refs[i].size or _UNKNOWN_SIZE
-            if room < size or len(pieces[-1]) >= most_images:
-                pieces.append([])
-                room = max(most_bytes, size)
-            pieces[-1].append(Place(shards[i], places[i]))
+        ranks = {path: rank for rank, path in enumerate(sorted({ref.path for ref in refs}))}
+        paths = np.fromiter((ranks[ref.path] for ref in refs), np.int32, len(refs))
+        offsets = np.fromiter((ref.offset for ref in refs), np.int64, len(refs))
+        sizes = np.fromiter((ref.size or _UNKNOWN_SIZE for ref in refs), np.int64, len(refs))
+        order = np.lexsort((offsets, paths))
+        places = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
+        shards = np.repeat(np.array(self.covered, np.int32), lengths)
+        most_bytes, most_images = self.cut
+        cuts, room = [0], most_bytes
+        for at, size in enumerate(sizes[order].tolist()):
+            if at > cuts[-1] and (size > room or at - cuts[-1] >= most_images):
+                cuts.append(at)
+                room = most_bytes
             room -= size
-        return pieces
+        return shards[order], places[order], [*cuts, len(refs)]
 
     def finished(self, number: int) -> Run | None:
         """The run of a piece, if it is finished."""
@@ -142,11 +158,11 @@ class Runs:
         )
         records = self._records(number)
         whole = records.exists() and records.stat().length == run.offsets[-1]
-        return run if whole and run.images == len(self.pieces[number]) else None
+        return run if whole and run.images == len(self.piece(number)) else None
 
     def sums(self) -> Iterator[PixelSums]:
         """The pixel sums of every piece; all are finished."""
-        for number in range(len(self.pieces)):
+        for number in range(self.count):
             yield PixelSums.from_arrays(self._arrays(number))
 
     def save(self, number: int, chunks: Sequence[Chunk]) -> None:
@@ -154,7 +170,7 @@ class Runs:
         kept: list[tuple[Place, bytes]] = []
         rejected = []
         sums = PixelSums(self.job.mean_image_side)
-        places = iter(self.pieces[number])
+        places = iter(self.piece(number))
         for chunk in chunks:
             records, entries = iter(chunk.records), iter(chunk.rejected)
             for is_kept, place in zip(chunk.kept, places, strict=False):
@@ -167,7 +183,7 @@ class Runs:
         with atomic(self._records(number)) as file:
             for _, record in kept:
                 file.write(record)
-        arrays = {
+        arrays: dict[str, np.ndarray] = {
             "shards": np.array([place.shard for place, _ in kept], np.int32),
             "places": np.array([place.place for place, _ in kept], np.int32),
             "lengths": np.array([len(record) for _, record in kept], np.int64),

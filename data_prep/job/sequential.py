@@ -6,6 +6,7 @@ those of random reading, as records go to the same places.
 
 import concurrent.futures
 import contextlib
+import gc
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -32,16 +33,15 @@ def convert_pieces(
         workers: threads that convert.
         watch: called for each chunk, in order.
     """
-    pieces = [runs.pieces[number] for number in missing]
-    chunks = itertools.chain.from_iterable(_chunks(tasks, piece) for piece in pieces)
+    chunks = itertools.chain.from_iterable(_chunks(tasks, runs.piece(number)) for number in missing)
     with (
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
         concurrent.futures.ThreadPoolExecutor(1) as writer,
     ):
         converted = in_order(pool, runs.job.convert_read, _read(chunks), workers * _AHEAD)
         writing: concurrent.futures.Future[None] | None = None
-        for number, piece in zip(missing, pieces, strict=True):
-            count = -(-len(piece) // CHUNK_IMAGES)
+        for number in missing:
+            count = sum(1 for _ in _chunks(tasks, runs.piece(number)))
             made: list[Chunk] = []
             for chunk in itertools.islice(converted, count):
                 watch(chunk.images, chunk.rejected)

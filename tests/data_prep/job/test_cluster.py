@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.making import small_sources
 from tests.making.small_builds import built, files
 
-pytest.importorskip("distributed", reason="the dask extra is not installed")
+Client = pytest.importorskip("distributed", reason="the dask extra is not installed").Client
 pytestmark = pytest.mark.slow(reason="it starts a cluster of processes")
 
 FLAGS = {"train_shards": 12, "val_shards": 2, "size": 256}
@@ -68,8 +68,6 @@ def start(tmp_path) -> Iterator[Start]:
 @pytest.fixture
 def workers(start, tmp_path) -> tuple[str, list[subprocess.Popen]]:
     """A scheduler's address, and two workers of it."""
-    from distributed import Client
-
     known = tmp_path / "scheduler.json"
     start(
         "scheduler", "--port=0", "--no-dashboard", "--host=127.0.0.1", f"--scheduler-file={known}"
@@ -113,9 +111,17 @@ def test_one_is_killed_half_way(workers, source, expected, tmp_path):
 def test_beam_on_dask_spreads_a_small_pipeline_too(workers, source, expected, tmp_path):
     pytest.importorskip("apache_beam", reason="the beam extra is not installed")
     address, _ = workers
-    options = f"--runner=DaskRunner --dask_client_address={address}"
+    runner = "apache_beam.runners.dask.dask_runner.DaskRunner"
+    options = f"--runner={runner} --dask_client_address={address}"
     directory = built(source, tmp_path / "data", **FLAGS, engine="beam", beam_options=options)
     assert files(directory) == expected
+    Client.current(allow_global=True).close()  # Beam leaves it open
+
+
+def test_beam_names_a_runner_that_is_none(source, tmp_path):
+    pytest.importorskip("apache_beam", reason="the beam extra is not installed")
+    with pytest.raises(UserError, match="--beam_options=--runner=Nobody: Unexpected pipeline"):
+        built(source, tmp_path, **FLAGS, engine="beam", beam_options="--runner=Nobody")
 
 
 def test_what_a_cluster_may_lack_is_one_line(start, source, tmp_path, monkeypatch):
