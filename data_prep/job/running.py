@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from base.errors import UserError
 from data_prep import schema
 from data_prep.config import BuildConfig
-from data_prep.job import checks, cluster, disks, engines, sequential, unpacking
+from data_prep.job import checks, cluster, engines, sequential, unpacking
 from data_prep.job.plan import ShardTask
 from data_prep.job.runs import Run, Runs
 from data_prep.job.shards import Part, ShardJob
 from data_prep.progress import Progress
-from data_prep.source import parquet
+from data_prep.source import disks, parquet
 
 Say = Callable[[str], None]
 

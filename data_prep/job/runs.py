@@ -8,8 +8,8 @@ That is an external shuffle. `.build/runs/` holds, besides `pieces.json`,
     00017.npz        which they are, how long, which images were rejected, and the pixel sums
 
 A piece whose `.npz` is there is finished. Its sums are those of the whole piece, as a mean image
-for every shard in every piece would be half a terabyte: the part files of shards that are made from
-runs have none.
+for every shard in every piece would be 160 GB for ILSVRC: the part files of shards that are made
+from runs have none.
 """
 
 import dataclasses
@@ -165,11 +165,10 @@ class Runs:
         for number in range(self.count):
             yield PixelSums.from_arrays(self._arrays(number))
 
-    def save(self, number: int, chunks: Sequence[Chunk]) -> None:
+    def save(self, number: int, chunks: Sequence[Chunk], sums: PixelSums) -> None:
         """Writes a piece's run from its images, converted in the source's order."""
         kept: list[tuple[Place, bytes]] = []
         rejected = []
-        sums = PixelSums(self.job.mean_image_side)
         places = iter(self.piece(number))
         for chunk in chunks:
             records, entries = iter(chunk.records), iter(chunk.rejected)
@@ -178,7 +177,6 @@ class Runs:
                     kept.append((place, next(records)))
                 else:
                     rejected.append((*place, next(entries)))
-            sums.merge(chunk.sums)
         kept.sort(key=lambda item: item[0])
         with atomic(self._records(number)) as file:
             for _, record in kept:

@@ -6,12 +6,14 @@ those of random reading, as records go to the same places.
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import gc
 import itertools
 import os
 from collections.abc import Iterator, Sequence
 
 from base.parallel import in_order
+from data_prep.image.pixel_sums import PixelSums
 from data_prep.job.engines import Watch
 from data_prep.job.plan import ShardTask
 from data_prep.job.runs import Place, Run, Runs
@@ -33,6 +35,7 @@ def convert_pieces(
         workers: threads that convert.
         watch: called for each chunk, in order.
     """
+    gc.freeze()  # as in `engines.run_local`
     chunks = itertools.chain.from_iterable(_chunks(tasks, runs.piece(number)) for number in missing)
     with (
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
@@ -43,12 +46,14 @@ def convert_pieces(
         for number in missing:
             count = sum(1 for _ in _chunks(tasks, runs.piece(number)))
             made: list[Chunk] = []
+            sums = PixelSums(runs.job.mean_image_side)
             for chunk in itertools.islice(converted, count):
                 watch(chunk.images, chunk.rejected)
-                made.append(chunk)
+                sums.merge(chunk.sums)
+                made.append(dataclasses.replace(chunk, sums=PixelSums()))  # a mean image each
             if writing:
                 writing.result()  # two pieces in memory, and no more
-            writing = writer.submit(runs.save, number, made)
+            writing = writer.submit(runs.save, number, made, sums)
         if writing:
             writing.result()
 

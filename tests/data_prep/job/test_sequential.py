@@ -7,8 +7,8 @@ import re
 import pytest
 
 from base.errors import UserError
-from data_prep.job import build, disks, runs, sequential, shards
-from data_prep.source import layouts
+from data_prep.job import build, runs, sequential, shards
+from data_prep.source import disks, layouts
 from data_prep.source.images import ImageRef
 from tests.making import small_sources
 from tests.making.small_builds import Killed, built, config, files
