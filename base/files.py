@@ -21,8 +21,9 @@ from typing import Any
 # What a killed process has left is removed once nobody has written to it for so long, in seconds.
 STALE_SECONDS = 3600
 
-# With these, a file system says that it has no fsync; some network and FUSE mounts have none.
-_NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+# With these, a file system says that it has no such call; some network and FUSE mounts lack fsync,
+# or renaming over what is there.
+_NO_SUCH_CALL = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
 
 
 @contextlib.contextmanager
@@ -45,7 +46,7 @@ def atomic(path: Any, mode: str = "wb") -> Iterator[Any]:
                 yield file
                 file.flush()
                 _fsync(file)
-            temporary.replace(place)
+            replace(temporary, place)
         except BaseException:
             _remove(temporary)
             raise
@@ -73,7 +74,7 @@ def atomic_path(path: Any, *, beside: Any = None) -> Iterator[Any]:
             yield temporary
             with temporary.open("rb") as file:
                 _fsync(file)
-            temporary.replace(place)
+            replace(temporary, place)
         except BaseException:
             _remove(temporary)
             raise
@@ -106,6 +107,24 @@ def temporary_beside(path: Any) -> Any:
     return path.parent / f"{path.name}.{secrets.token_hex(8)}.tmp"
 
 
+def replace(temporary: Any, place: Any) -> None:
+    """Renames a file, over what is there.
+
+    Where the file system cannot do both at once, what is there goes first, and for a moment a
+    reader finds nothing.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    try:
+        temporary.replace(place)
+    except OSError as error:
+        if error.errno not in {*_NO_SUCH_CALL, errno.EEXIST} or not place.is_file():
+            raise
+        place.unlink()
+        temporary.replace(place)
+
+
 def _place(path: Any) -> Any:
     """The path as a pathlib.Path, unless it is in a bucket, where only etils can write."""
     text = os.fspath(path)
@@ -119,7 +138,7 @@ def _fsync(file: Any) -> None:
     except (AttributeError, ValueError):  # a bucket's file has no descriptor (or one that refuses)
         return
     except OSError as error:
-        if error.errno not in _NO_FSYNC:
+        if error.errno not in _NO_SUCH_CALL:
             raise
 
 

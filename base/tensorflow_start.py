@@ -4,6 +4,7 @@ To be imported before TensorFlow is. It imports nothing heavy itself.
 """
 
 import ctypes
+import logging
 import os
 import re
 import sys
@@ -28,6 +29,8 @@ def start_tensorflow() -> None:
     # TensorFlow turns oneDNN on for processors with AVX-512. With it the kernel gradient of a
     # strided 1x1 convolution is wrong in one call of thirty, and no run repeats another.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    # TensorFlow Datasets imports it, and where there is no home it complains in two lines.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as written:

@@ -82,10 +82,18 @@ class BuildConfig:
         "source's validation images are left out; 0: none",
     )
     engine: str = flag(
-        "local", "what runs the shard tasks", choices=("local", "beam"), group="How it runs"
+        "local", "what runs the shard tasks", choices=("local", "beam", "dask"), group="How it runs"
     )
     beam_options: str = flag("", "Apache Beam pipeline options, as on its command line")
+    dask_scheduler: str = flag("", "address of the scheduler, with --engine=dask")
     workers: int = flag(0, "threads of the local engine; 0: one per core")
+    reading: str = flag(
+        "auto",
+        "random: each shard's images where they lie; sequential: the source once in its own order, "
+        "which takes twice the room for a while; auto: sequential on spinning disks and network "
+        "file systems",
+        choices=("auto", "random", "sequential"),
+    )
 
     def __post_init__(self) -> None:
         # No shell expands a `~` behind `--data_dir=`.
@@ -104,6 +112,11 @@ class BuildConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UserError(f"--{name}={value} is not within {low} and {high}")
+        if self.reading == "sequential" and self.engine != "local":
+            raise UserError(
+                f"--reading=sequential is one machine's way: leave it out with "
+                f"--engine={self.engine}"
+            )
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
-import numba
 import numpy as np
 
+from data_prep.image.compiled import compiled
 from data_prep.schema import Statistics
 
 _BLOCK = 65536  # so many products of levels, 255 * 255 at most, add up in 32 bits
@@ -112,7 +112,7 @@ class PixelSums:
         return result
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _add_products(pixels, totals):  # type: ignore[no-untyped-def]
     """Adds the sums of R, G, B, RR, GG, BB, RG, RB, GB to int64 [9].
 
@@ -139,7 +139,7 @@ def _add_products(pixels, totals):  # type: ignore[no-untyped-def]
             totals[i] += total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _add_square(image, top, left, total):  # type: ignore[no-untyped-def]
     """Adds the part of an image that begins at (top, left) to int64 [side, side, 3]."""
     for y in range(total.shape[0]):

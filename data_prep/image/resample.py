@@ -15,8 +15,9 @@ photographs this takes a quarter of the time of INTER_AREA, and differs from the
 import functools
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from data_prep.image.compiled import compiled
 
 CUBIC_A = -0.5  # Keys 1981, equation 4: the third-order kernel
 _AREA_BITS = 8  # 256 * 255 is the largest sum of an average
@@ -63,7 +64,7 @@ def resample(
     return result
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _resample(  # type: ignore[no-untyped-def]
     image,
     row_first,
@@ -101,7 +102,7 @@ def _resample(  # type: ignore[no-untyped-def]
             result[row, i] = sums[i]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _settle(sums, cubic):  # type: ignore[no-untyped-def]
     """Turns sums into levels, in place. The shifts are constants, or they would not be vectors."""
     if cubic:  # which overshoots, as an average cannot

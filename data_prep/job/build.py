@@ -7,7 +7,8 @@ command that asks for something else in the same directory is refused.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import errno
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from etils import epath
@@ -18,15 +19,14 @@ from base.files import atomic
 from data_prep import schema
 from data_prep.config import BuildConfig
 from data_prep.image.pixel_sums import PixelSums
-from data_prep.job import checks, engines, plan, tfds_metadata, unpacking
+from data_prep.job import checks, plan, running, tfds_metadata
+from data_prep.job.claim import cannot_make, claimed
 from data_prep.job.request import Request
+from data_prep.job.runs import Runs
 from data_prep.job.shards import Part, ShardJob, npz
 from data_prep.layouts import opening
-from data_prep.progress import Progress, duration
-from data_prep.source import parquet
+from data_prep.progress import duration
 from data_prep.source.images import ImageRef, Source
-
-UNPACKED_DIRECTORY = "unpacked"
 
 Say = Callable[[str], None]
 
@@ -148,36 +148,20 @@ def build(config: BuildConfig, source: Source, say: Say) -> epath.Path:
         finding.say(say)
     what = plan_build(config, source)
     directory = epath.Path(what.job.directory)
-    if (directory / schema.DATASET_INFO_FILE).exists():
-        _refuse_other(what, Request.of(schema.Manifest.load(directory)))
-        say(f"already built: {directory}")
-        return directory
-    if begun := Request.load(what.job.work):
-        _refuse_other(what, begun)
-    parts = {task: part for task in what.tasks if (part := what.job.finished(task))}
-    finished = sum(len(task.refs) for task in parts)
-    todo = [task for task in what.tasks if task not in parts]
-    again = f", {len(parts)} of them finished before" if parts else ""
-    say(f"building {directory}: {what.images:,} images, {len(what.tasks)} shards{again}")
-    checks.room(what.job, what.images - finished, todo).say(say)
-    _claim(what, directory)  # not before: a job that has no room leaves nothing behind
-    progress = Progress(what.images, finished)
-    rejected = _RejectedImages(config.max_rejected, what.images)
-    for part in parts.values():
-        rejected.add(part.rejected)
-
-    def watch(images: int, entries: Sequence[dict[str, str]]) -> None:
-        progress.add(images)
-        rejected.add(entries)
-
-    for task, part in zip(todo, _run(config, what.job, todo, watch), strict=True):
-        parts[task] = part
-    rate = progress.close()
-    sums = finish(what, [parts[task] for task in what.tasks])
-    seconds = (what.images - finished) / max(rate, 1e-9)
-    say(f"built {what.images:,} images at {rate:,.0f} images/s in {duration(seconds)}: {directory}")
-    _summarise(sums, len(rejected.entries), source.name == "ilsvrc2012", say)
+    if not _built(what, directory, say):
+        with claimed(directory):
+            if not _built(what, directory, say):  # else another job has just ended
+                _build_missing(config, what, say)
     return directory
+
+
+def _built(what: Build, directory: epath.Path, say: Say) -> bool:
+    """Whether the data set is finished. Raises UserError where it is another one."""
+    if not (directory / schema.DATASET_INFO_FILE).exists():
+        return False
+    _refuse_other(what, Request.of(schema.Manifest.load(directory)))
+    say(f"already built: {directory}")
+    return True
 
 
 def _refuse_other(what: Build, found: Request) -> None:
@@ -190,46 +174,20 @@ def _refuse_other(what: Build, found: Request) -> None:
     asked.refuse_other(found, epath.Path(what.job.directory))
 
 
-def _run(
-    config: BuildConfig,
-    job: ShardJob,
-    tasks: Sequence[plan.ShardTask],
-    watch: engines.Watch,
-) -> Iterator[Part]:
-    if any(ref.packing == parquet.ROW for task in tasks for ref in task.refs):
-        tasks = _unpacked(job, tasks)
-    if config.engine == "beam":
-        return engines.run_beam(job, tasks, config.beam_options, watch)
-    return engines.run_local(job, tasks, config.threads, watch)
-
-
-def _unpacked(job: ShardJob, tasks: Sequence[plan.ShardTask]) -> list[plan.ShardTask]:
-    """The same tasks, with the images of parquet rows where they can be read at random."""
-    refs = [ref for task in tasks for ref in task.refs]
-    progress = Progress(len(refs), label="unpacking parquet")
-    moved = iter(unpacking.unpack(refs, job.work / UNPACKED_DIRECTORY, progress.add))
-    progress.close()
-    return [dataclasses.replace(task, refs=tuple(next(moved) for _ in task.refs)) for task in tasks]
-
-
-class _RejectedImages:
-    """The images that could not be stored so far, and how many are too many."""
-
-    def __init__(self, fraction: float, images: int) -> None:
-        self._fraction, self._images = fraction, images
-        self.entries: list[dict[str, str]] = []
-
-    def add(self, entries: Sequence[dict[str, str]]) -> None:
-        """Raises UserError once they are too many."""
-        self.entries += entries
-        if len(self.entries) > self._fraction * self._images:
-            first = self.entries[0]
-            raise UserError(
-                f"{len(self.entries)} of {self._images:,} images cannot be stored, more than "
-                f"--max_rejected={self._fraction} allows; the first is {first['name']} "
-                f"({first['reason']}): mend the source, or allow more (all are then listed in "
-                f"{schema.MANIFEST_FILE})"
-            )
+def _build_missing(config: BuildConfig, what: Build, say: Say) -> None:
+    directory = epath.Path(what.job.directory)
+    if begun := Request.load(what.job.work):
+        _refuse_other(what, begun)
+    work = running.Work(config, what.job, what.tasks, what.source.path)
+    # Not before there is room: a job that has none leaves nothing behind.
+    done = running.run(work, lambda: _begin(what, directory), say)
+    sums = finish(what, done.parts)
+    seconds = done.images / max(done.rate, 1e-9)
+    say(
+        f"built {what.images:,} images at {done.rate:,.0f} images/s in {duration(seconds)}: "
+        f"{directory}"
+    )
+    _summarise(sums, done.rejected, what.source.name == "ilsvrc2012", say)
 
 
 def finish(what: Build, parts: Sequence[Part]) -> PixelSums:
@@ -238,6 +196,9 @@ def finish(what: Build, parts: Sequence[Part]) -> PixelSums:
     sums = PixelSums(what.job.mean_image_side)
     for part in parts:
         sums.merge(part.sums)
+    if runs := Runs.begun(what.job, what.tasks):  # which have the sums of the shards made of them
+        for of_piece in runs.sums():
+            sums.merge(of_piece)
     arrays = sums.statistics(len(what.job.wnids)).to_arrays()
     with atomic(directory / schema.STATISTICS_FILE) as file:
         file.write(npz(arrays))
@@ -296,12 +257,12 @@ def _manifest(what: Build, parts: Sequence[Part]) -> schema.Manifest:
     )
 
 
-def _claim(what: Build, directory: epath.Path) -> None:
-    """Makes the directory this job's own."""
+def _begin(what: Build, directory: epath.Path) -> None:
+    """Writes what is asked for, and so learns whether files can be written and renamed there."""
     try:
         what.job.work.mkdir(parents=True, exist_ok=True)
+        what.request.save(what.job.work)
     except OSError as error:
-        raise UserError(
-            f"cannot make {directory}: {error.strerror}: take another --data_dir"
-        ) from None
-    what.request.save(what.job.work)
+        if error.errno == errno.ENOSPC:
+            raise
+        raise UserError(cannot_make(directory, error)) from None

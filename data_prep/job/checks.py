@@ -21,7 +21,7 @@ from PIL import Image as PillowImage
 from base.errors import UserError
 from data_prep import schema
 from data_prep.image import conversion, jpeg_header
-from data_prep.job import shards
+from data_prep.job import shards, unpacking
 from data_prep.job.plan import ShardTask, shuffled
 from data_prep.source import official, parquet, remarks, synsets
 from data_prep.source.images import ImageRef, Source
@@ -235,17 +235,26 @@ def measure(refs: Sequence[ImageRef], settings: schema.ImageSettings) -> Measure
     return Measured(sum(sizes) / count, seconds / count)
 
 
-def room(job: shards.ShardJob, images: int, tasks: Sequence[ShardTask]) -> Finding:
-    """Free disk space against what `images` more images in `tasks` will take, by a few of them."""
+def room(
+    job: shards.ShardJob, images: int, tasks: Sequence[ShardTask], to_runs: int = 0
+) -> Finding:
+    """Free disk space against what `images` more images in `tasks` will take, by a few of them.
+
+    So many images as `to_runs` are written to runs before, which take as much again for a while.
+    """
     if not tasks:
         return Finding(OK, "every shard is finished")
     refs = tasks[0].refs
-    need = images * measure(refs, job.settings).record_bytes * _OVERHEAD
+    need = (images + to_runs) * measure(refs, job.settings).record_bytes * _OVERHEAD
     need += len(tasks) * job.part_bytes
     if any(ref.packing == parquet.ROW for ref in refs[:1]):
         mean = sum(len(ref.read()) for ref in refs[:8]) / len(refs[:8])
-        need += images * mean
-    return space(epath.Path(job.directory), need)
+        need += max(0, images * mean - unpacking.taken(job.work / unpacking.DIRECTORY))
+    finding = space(epath.Path(job.directory), need)
+    if to_runs:
+        half = " (half of it for a while, as --reading=sequential sorts on the disk)"
+        return dataclasses.replace(finding, text=finding.text + half)
+    return finding
 
 
 def space(directory: epath.Path, need: float) -> Finding:

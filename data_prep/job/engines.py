@@ -78,7 +78,16 @@ def run_beam(
     except ImportError:
         raise UserError("--engine=beam needs Apache Beam: pip install -e '.[beam]'") from None
     files = [job.save_task(task) for task in tasks]
-    with beam.Pipeline(options=PipelineOptions(shlex.split(options))) as pipeline:
+    words = shlex.split(options)
+    if "dask" in options.lower() and "--dask_npartitions" not in options and "_size" not in options:
+        # Its runner would put 128 elements into one partition, and one worker would do all.
+        words.append("--dask_partition_size=1")
+    try:
+        made = beam.Pipeline(options=PipelineOptions(words))
+    except (ValueError, ImportError, AttributeError, OSError) as error:  # no such runner
+        reason = " ".join(str(error).split())
+        raise UserError(f"--beam_options={options}: {reason}") from None
+    with made as pipeline:
         _ = (
             pipeline
             | "Tasks" >> beam.Create(files)

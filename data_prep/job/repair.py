@@ -10,6 +10,7 @@ from base.files import matching
 from data_prep import schema
 from data_prep.config import SourceConfig
 from data_prep.job import build, engines
+from data_prep.job.claim import claimed
 from data_prep.job.verification import Fault
 from data_prep.layouts import opening
 
@@ -34,7 +35,8 @@ def repair(
         say: prints a line.
 
     Raises:
-        UserError: the source is another one, or the statistics are at fault.
+        UserError: the source is another one, the statistics are at fault, or another job is at
+            work in the directory.
     """
     manifest = schema.Manifest.load(directory)
     bad = {fault.file for fault in faults}
@@ -49,6 +51,13 @@ def repair(
         where.source, where.layout, splits, where.allow, str(directory.parents[2]), say
     )
     what = build.plan_again(manifest, directory, source)
+    with claimed(directory):
+        _rebuild(what, bad, workers, say)
+
+
+def _rebuild(what: build.Build, bad: set[str], workers: int, say: Callable[[str], None]) -> None:
+    directory = epath.Path(what.job.directory)
+    manifest = schema.Manifest.load(directory)  # again, as another repair may have just ended
     tasks = [task for task in what.tasks if what.job.file_name(task) in bad]
     what.job.work.mkdir(exist_ok=True)
     shards = {split: list(found) for split, found in manifest.shards.items()}

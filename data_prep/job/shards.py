@@ -41,11 +41,13 @@ class Chunk:
         records: serialized `tf.train.Example`s.
         rejected: the manifest's entries of the images that are not in `records`.
         sums: of the pixels, for the train split; else of nothing.
+        kept: of each image whether it is in `records`.
     """
 
     records: list[bytes]
     rejected: list[dict[str, str]]
     sums: PixelSums
+    kept: list[bool] = dataclasses.field(default_factory=list)
 
     @property
     def images(self) -> int:
@@ -112,14 +114,20 @@ class ShardJob:
 
     def convert(self, refs: Iterable[ImageRef]) -> Chunk:
         """Reads and converts a chunk of images; a bad one becomes an entry of `rejected`."""
+        return self.convert_read((ref, ref.read()) for ref in refs)
+
+    def convert_read(self, read: Iterable[tuple[ImageRef, bytes]]) -> Chunk:
+        """The same of images that are read already."""
         chunk = Chunk([], [], PixelSums(self.mean_image_side))
-        for ref in refs:
+        for ref, data in read:
             try:
-                image = conversion.convert(ref.read(), self.settings)
+                image = conversion.convert(data, self.settings)
             except conversion.RejectedError as reason:
                 entry = {"split": ref.split, "name": ref.name, "reason": str(reason)}
                 chunk.rejected.append(entry)
+                chunk.kept.append(False)
                 continue
+            chunk.kept.append(True)
             label = self._labels[ref.wnid]
             height, width, _ = image.pixels.shape
             chunk.records.append(serialize(image.encoded, label, ref.name, height, width))
@@ -173,8 +181,9 @@ class ShardJob:
     def save_task(self, task: ShardTask) -> str:
         """Writes a task where any machine can load it, and gives the file's name."""
         name = f"{self.file_name(task)}.task.json"
+        refs = [ref._replace(path=os.path.abspath(ref.path)) for ref in task.refs]
         with atomic(self.work / name, "w") as output:
-            output.write(json.dumps(dataclasses.astuple(task)))
+            output.write(json.dumps((task.split, task.index, task.count, refs)))
         return name
 
     def load_task(self, name: str) -> ShardTask:

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from base.files import temporary_beside
+from base.files import replace, temporary_beside
 from data_prep import schema
 
 _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
@@ -70,7 +70,7 @@ def write(manifest: schema.Manifest, directory: epath.Path, work: epath.Path) ->
     staging.mkdir()
     info.write_to_directory(staging)
     for path in sorted(staging.iterdir(), key=lambda path: path.name == schema.DATASET_INFO_FILE):
-        path.replace(directory / path.name)
+        replace(path, directory / path.name)
 
 
 def disagreement(manifest: schema.Manifest, directory: epath.Path) -> str:

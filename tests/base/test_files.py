@@ -95,7 +95,28 @@ def test_a_place_that_is_not_there_is_named_and_another_files_error_stays(tmp_pa
     assert raised.value.filename == str(tmp_path / "source")
 
 
-@pytest.mark.parametrize("code", [errno.ENOTSUP, errno.EINVAL, errno.ENOSYS])
+CODES = [errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.EPERM]
+
+
+@pytest.mark.parametrize("code", [*CODES, errno.EEXIST])
+def test_a_file_system_that_renames_over_nothing_is_written_all_the_same(
+    tmp_path, monkeypatch, code
+):
+    replaced = os.replace
+
+    def careful(source, target):
+        if os.path.exists(target):
+            raise OSError(code, os.strerror(code), source, None, target)
+        replaced(source, target)
+
+    monkeypatch.setattr(os, "replace", careful)
+    for content in ("before", "after"):
+        with atomic(tmp_path / "file", "w") as file:
+            file.write(content)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["after"]
+
+
+@pytest.mark.parametrize("code", CODES)
 def test_a_file_system_without_fsync_is_written_all_the_same(tmp_path, monkeypatch, code):
     def unsupported(descriptor):
         raise OSError(code, os.strerror(code))

@@ -1,5 +1,10 @@
 """Parquet rows are copied into plain files, for random access."""
 
+import os
+import pathlib
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
@@ -31,6 +36,41 @@ def test_unpacking_continues_where_it_stopped(tmp_path):
     assert after == before
     few = unpacking.unpack(refs[:3], work, lambda count: None)
     assert [ref.read() for ref in few] == [ref.read() for ref in refs[:3]]
+
+
+def states(work: epath.Path) -> dict[str, tuple[int, int]]:
+    found = {path.name: os.stat(path) for path in work.iterdir()}
+    return {name: (stat.st_mtime_ns, stat.st_ino) for name, stat in found.items()}
+
+
+def test_fewer_rows_and_fewer_files_reuse_what_is_there(tmp_path):
+    refs = opening.open_source(str(small_sources.parquet(tmp_path / "source"))).refs
+    work = epath.Path(tmp_path / "plain")
+    unpacking.unpack(refs, work, lambda count: None)
+    before = states(work)
+    last = [ref for ref in refs if ref.path == refs[-1].path][1:]
+    moved = unpacking.unpack(last, work, lambda count: None)
+    assert [ref.read() for ref in moved] == [ref.read() for ref in last]
+    assert states(work) == before
+    assert unpacking.taken(work) == sum(len(ref.read()) for ref in refs)
+
+
+def test_a_replaced_file_and_a_lacking_row_are_unpacked_anew(tmp_path):
+    source = small_sources.parquet(tmp_path / "source")
+    refs = opening.open_source(str(source)).refs
+    work = epath.Path(tmp_path / "plain")
+    unpacking.unpack(refs[:1], work, lambda count: None)
+    moved = unpacking.unpack(refs, work, lambda count: None)
+    assert [ref.read() for ref in moved] == [ref.read() for ref in refs]
+    path = pathlib.Path(refs[0].path)
+    image = refs[0].read()
+    other = image[:300] + bytes([image[300] ^ 1]) + image[301:]
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[refs[0].offset]["image"]["bytes"] = other  # the same rows and labels
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path, row_group_size=3)
+    again = unpacking.unpack(refs[:1], work, lambda count: None)
+    assert again[0].read() == other
 
 
 def test_other_rows_are_left_where_they_are(tmp_path):
