@@ -95,15 +95,15 @@ def plan_build(config: BuildConfig, source: Source) -> Build:
 def plan_again(manifest: schema.Manifest, directory: epath.Path, source: Source) -> Build:
     """Plans what a finished data set was made by. Raises UserError for another source."""
     job = ShardJob(str(directory), manifest.name, manifest.settings, manifest.wnids)
-    what = _plan(
+    planned = _plan(
         source,
         job,
         manifest.seed,
         manifest.selection,
         lambda split, refs: len(manifest.shards[split]),
     )
-    what.request.refuse_other(Request.of(manifest), directory)
-    return what
+    planned.request.refuse_other(Request.of(manifest), directory)
+    return planned
 
 
 def _plan(
@@ -146,64 +146,66 @@ def build(config: BuildConfig, source: Source, say: Say) -> epath.Path:
     """
     for finding in checks.contents(source):
         finding.say(say)
-    what = plan_build(config, source)
-    directory = epath.Path(what.job.directory)
-    if not _built(what, directory, say):
+    planned = plan_build(config, source)
+    directory = epath.Path(planned.job.directory)
+    if not _built(planned, directory, say):
         with claimed(directory):
-            if not _built(what, directory, say):  # else another job has just ended
-                _build_missing(config, what, say)
+            if not _built(planned, directory, say):  # else another job has just ended
+                _build_missing(config, planned, say)
     return directory
 
 
-def _built(what: Build, directory: epath.Path, say: Say) -> bool:
+def _built(planned: Build, directory: epath.Path, say: Say) -> bool:
     """Whether the data set is finished. Raises UserError where it is another one."""
     if not (directory / schema.DATASET_INFO_FILE).exists():
         return False
-    _refuse_other(what, Request.of(schema.Manifest.load(directory)))
+    _refuse_other(planned, Request.of(schema.Manifest.load(directory)))
     say(f"already built: {directory}")
     return True
 
 
-def _refuse_other(what: Build, found: Request) -> None:
+def _refuse_other(planned: Build, found: Request) -> None:
     """Raises UserError where the directory holds something else."""
-    asked, source = what.request, what.source
+    asked, source = planned.request, planned.source
     if found.content is None and set(source.splits) != set(schema.SPLITS):
         # Older versions listed every split, and their fingerprints are of all.
         whole = opening.open_source(source.path, source.layout)
         asked = dataclasses.replace(asked, source=whole.fingerprint)
-    asked.refuse_other(found, epath.Path(what.job.directory))
+    asked.refuse_other(found, epath.Path(planned.job.directory))
 
 
-def _build_missing(config: BuildConfig, what: Build, say: Say) -> None:
-    directory = epath.Path(what.job.directory)
-    if begun := Request.load(what.job.work):
-        _refuse_other(what, begun)
-    work = running.Work(config, what.job, what.tasks, what.source.path)
+def _build_missing(config: BuildConfig, planned: Build, say: Say) -> None:
+    directory = epath.Path(planned.job.directory)
+    if begun := Request.load(planned.job.work):
+        _refuse_other(planned, begun)
+    work = running.Work(config, planned.job, planned.tasks, planned.source.path)
     # Not before there is room: a job that has none leaves nothing behind.
-    done = running.run(work, lambda: _begin(what, directory), say)
-    sums = finish(what, done.parts)
+    done = running.run(work, lambda: _begin(planned, directory), say)
+    sums = finish(planned, done.parts)
     seconds = done.images / max(done.rate, 1e-9)
     say(
-        f"built {what.images:,} images at {done.rate:,.0f} images/s in {duration(seconds)}: "
+        f"built {planned.images:,} images at {done.rate:,.0f} images/s in {duration(seconds)}: "
         f"{directory}"
     )
-    _summarise(sums, done.rejected, what.source.name == "ilsvrc2012", say)
+    _summarise(sums, done.rejected, planned.source.name == "ilsvrc2012", say)
 
 
-def finish(what: Build, parts: Sequence[Part]) -> PixelSums:
+def finish(planned: Build, parts: Sequence[Part]) -> PixelSums:
     """Writes all that is not a shard, from the shards' parts, `dataset_info.json` last."""
-    directory = epath.Path(what.job.directory)
-    sums = PixelSums(what.job.mean_image_side)
+    directory = epath.Path(planned.job.directory)
+    sums = PixelSums(planned.job.mean_image_side)
     for part in parts:
         sums.merge(part.sums)
-    if runs := Runs.begun(what.job, what.tasks):  # which have the sums of the shards made of them
+    if runs := Runs.begun(
+        planned.job, planned.tasks
+    ):  # which have the sums of the shards made of them
         for of_piece in runs.sums():
             sums.merge(of_piece)
-    arrays = sums.statistics(len(what.job.wnids)).to_arrays()
+    arrays = sums.statistics(len(planned.job.wnids)).to_arrays()
     with atomic(directory / schema.STATISTICS_FILE) as file:
         file.write(npz(arrays))
-    write_manifest(_manifest(what, parts), directory, what.job.work)
-    what.job.work.rmtree()
+    write_manifest(_manifest(planned, parts), directory, planned.job.work)
+    planned.job.work.rmtree()
     return sums
 
 
@@ -232,23 +234,23 @@ def _summarise(sums: PixelSums, rejected: int, ilsvrc: bool, say: Say) -> None:
 PUBLISHED = {"mean": (123.68, 116.779, 103.939), "std": (69.46, 67.24, 70.41)}
 
 
-def _manifest(what: Build, parts: Sequence[Part]) -> schema.Manifest:
+def _manifest(planned: Build, parts: Sequence[Part]) -> schema.Manifest:
     shards: dict[str, list[schema.Shard]] = {split: [] for split in schema.SPLITS}
-    for task, part in zip(what.tasks, parts, strict=True):
+    for task, part in zip(planned.tasks, parts, strict=True):
         shards[task.split].append(part.shard)
-    classes = what.source.classes
+    classes = planned.source.classes
     return schema.Manifest(
-        name=what.job.name,
+        name=planned.job.name,
         source={
-            "layout": what.source.layout,
-            "fingerprint": what.source.fingerprint,
-            "content": what.source.content,
-            "images": len(what.source.refs),
+            "layout": planned.source.layout,
+            "fingerprint": planned.source.fingerprint,
+            "content": planned.source.content,
+            "images": len(planned.source.refs),
         },
-        generated=what.source.generated,
-        settings=what.job.settings,
-        seed=what.seed,
-        selection=what.selection,
+        generated=planned.source.generated,
+        settings=planned.job.settings,
+        seed=planned.seed,
+        selection=planned.selection,
         wnids=classes.wnids,
         words=classes.words,
         label_order=schema.label_order_hash(classes.wnids),
@@ -257,11 +259,11 @@ def _manifest(what: Build, parts: Sequence[Part]) -> schema.Manifest:
     )
 
 
-def _begin(what: Build, directory: epath.Path) -> None:
+def _begin(planned: Build, directory: epath.Path) -> None:
     """Writes what is asked for, and so learns whether files can be written and renamed there."""
     try:
-        what.job.work.mkdir(parents=True, exist_ok=True)
-        what.request.save(what.job.work)
+        planned.job.work.mkdir(parents=True, exist_ok=True)
+        planned.request.save(planned.job.work)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise

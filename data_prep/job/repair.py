@@ -50,29 +50,29 @@ def repair(
     source = opening.open_or_generate(
         where.source, where.layout, splits, where.allow, str(directory.parents[2]), say
     )
-    what = build.plan_again(manifest, directory, source)
+    planned = build.plan_again(manifest, directory, source)
     with claimed(directory):
-        _rebuild(what, bad, workers, say)
+        _rebuild(planned, bad, workers, say)
 
 
-def _rebuild(what: build.Build, bad: set[str], workers: int, say: Callable[[str], None]) -> None:
-    directory = epath.Path(what.job.directory)
+def _rebuild(planned: build.Build, bad: set[str], workers: int, say: Callable[[str], None]) -> None:
+    directory = epath.Path(planned.job.directory)
     manifest = schema.Manifest.load(directory)  # again, as another repair may have just ended
-    tasks = [task for task in what.tasks if what.job.file_name(task) in bad]
-    what.job.work.mkdir(exist_ok=True)
+    tasks = [task for task in planned.tasks if planned.job.file_name(task) in bad]
+    planned.job.work.mkdir(exist_ok=True)
     shards = {split: list(found) for split, found in manifest.shards.items()}
-    for task, part in zip(tasks, engines.run_local(what.job, tasks, workers), strict=True):
+    for task, part in zip(tasks, engines.run_local(planned.job, tasks, workers), strict=True):
         say(f"rebuilt {part.shard.file}")
         recorded = shards[task.split][task.index]
         if part.shard != recorded:
             say(f"{part.shard.file} has other bytes than before: its SHA-256 is renewed")
             shards[task.split][task.index] = part.shard
     for path in matching(directory, "*.tfrecord-*"):
-        if path.name in bad and path.name not in {what.job.file_name(task) for task in tasks}:
+        if path.name in bad and path.name not in {planned.job.file_name(task) for task in tasks}:
             path.unlink()
             say(f"deleted {path.name}, which is none of this data set's")
     renewed = dataclasses.replace(
         manifest, shards={split: tuple(found) for split, found in shards.items()}
     )
-    build.write_manifest(renewed, directory, what.job.work)
-    what.job.work.rmtree()
+    build.write_manifest(renewed, directory, planned.job.work)
+    planned.job.work.rmtree()
