@@ -59,9 +59,9 @@ def main() -> None:
     """Prints the table."""
     config = commandline.config_from_flags(JobBenchmarkConfig)
     from data_prep.job import shards
-    from data_prep.layouts import opening
+    from data_prep.layouts import listing
 
-    source = opening.open_or_generate(
+    source = listing.open_or_generate(
         config.where.source,
         config.where.layout,
         schema.SPLITS,

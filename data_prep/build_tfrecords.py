@@ -14,9 +14,9 @@ from data_prep.config import BuildConfig
 def main() -> None:
     """Builds what the flags describe."""
     config = commandline.config_from_flags(BuildConfig)
-    from data_prep.layouts import opening
+    from data_prep.layouts import listing
 
-    source = opening.open_or_generate(
+    source = listing.open_or_generate(
         config.where.source,
         config.where.layout,
         config.splits,

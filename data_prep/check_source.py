@@ -33,10 +33,10 @@ def main() -> int:
     config = commandline.config_from_flags(CheckConfig)
     from etils import epath
 
-    from data_prep.layouts import opening
+    from data_prep.layouts import listing
 
     where = config.job.where
-    source = opening.open_or_generate(
+    source = listing.open_or_generate(
         where.source, where.layout, config.job.splits, where.allow, config.job.data_dir, print
     )
     start_tensorflow()  # which takes seconds: a mistake in the source shows before

@@ -12,7 +12,7 @@ class Progress:
     """Counts images and says how many a second there are, and how long it will take.
 
     Args:
-        total: images of the whole job.
+        total: images of the whole job; 0: that is not known.
         done: images that were finished before.
         label: what is done to them, e.g. `building`.
     """
@@ -22,7 +22,7 @@ class Progress:
         self._start = self._said = time.monotonic()
         self._first = done
         self._bar = tqdm(
-            total=total,
+            total=total or None,
             initial=done,
             desc=label,
             unit="image",
@@ -38,11 +38,12 @@ class Progress:
         if self._bar.disable and now - self._said >= _LINE_SECONDS:
             self._said = now
             rate = (self._done - self._first) / (now - self._start)
-            left = (self._total - self._done) / max(rate, 1e-9)
+            of = left = ""
+            if self._total:
+                of = f" of {self._total:,}"
+                left = f", {duration((self._total - self._done) / max(rate, 1e-9))} left"
             print(
-                f"{self._label} {self._done:,} of {self._total:,} images, "
-                f"{rate:,.0f} images/s, {duration(left)} left",
-                flush=True,
+                f"{self._label} {self._done:,}{of} images, {rate:,.0f} images/s{left}", flush=True
             )
 
     def close(self) -> float:

@@ -18,7 +18,7 @@ DIRECTIONS = {
     "nets": set(),
     "data_prep": {"base"},
     "data_prep.source": {"base", "data_prep.schema"},
-    "data_prep.layouts": {"base", "data_prep.schema", "data_prep.source"},
+    "data_prep.layouts": {"base", "data_prep.schema", "data_prep.progress", "data_prep.source"},
     "data_prep.image": {"data_prep.schema"},
     "data_prep.job": {
         "base",

@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
 from etils import epath
 from PIL import Image as PillowImage
 
@@ -77,11 +78,12 @@ def contents(source: Source) -> Iterator[Finding]:
     refs = source.refs
     for level, text in source.remarks.lines():
         yield Finding(_LEVELS[level], text)
-    doubles = len(refs) - len({hash(ref[:3]) for ref in refs})
-    if doubles:
+    keys = np.fromiter((hash(ref[:3]) for ref in refs), np.int64, len(refs))
+    if doubles := len(refs) - len(np.unique(keys)):
         yield Finding(BROKEN, _same_names(refs, doubles))
+    counted = collections.Counter((ref.split, ref.wnid) for ref in refs)
     counts = {
-        split: collections.Counter(ref.wnid for ref in refs if ref.split == split)
+        split: collections.Counter({w: n for (s, w), n in counted.items() if s == split})
         for split in schema.SPLITS
     }
     if schema.TRAIN in source.splits:
@@ -212,9 +214,17 @@ def kind(data: bytes) -> str:
 
 def sample_of(source: Source, count: int) -> list[ImageRef]:
     """Some images of a source, spread over it, the same every time."""
-    ordered = [ref for refs in shuffled(source.refs, seed=0).values() for ref in refs]
-    count = min(count, len(ordered))
-    return [ordered[index * len(ordered) // count] for index in range(count)]
+    ordered = list(shuffled(source.refs, seed=0).values())
+    total = sum(map(len, ordered))
+    count = min(count, total)
+    wanted = {index * total // count for index in range(count)}
+    found: list[ImageRef] = []
+    start = 0
+    for refs in ordered:
+        rows = sorted(place - start for place in wanted if start <= place < start + len(refs))
+        found += refs.take(np.array(rows, np.int64))
+        start += len(refs)
+    return found
 
 
 def measure(refs: Sequence[ImageRef], settings: schema.ImageSettings) -> Measured:

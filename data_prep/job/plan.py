@@ -5,13 +5,14 @@ shuffle that depends on nothing but the images' names: not on the layout of the 
 the machine, not on a random generator's version. A subset keeps the order of the whole.
 """
 
-import collections
 import dataclasses
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
+
 from data_prep import schema
-from data_prep.source.images import ImageRef
+from data_prep.source.images import ImageRef, Refs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,16 +29,16 @@ class ShardTask:
     split: str
     index: int
     count: int
-    refs: tuple[ImageRef, ...]
+    refs: Sequence[ImageRef] = dataclasses.field(hash=False)
 
 
 def shuffled(
-    refs: Sequence[ImageRef],
+    refs: Refs,
     seed: int,
     wnids: frozenset[str] | None = None,
     max_per_class: int = 0,
     holdout: int = 0,
-) -> dict[str, list[ImageRef]]:
+) -> dict[str, Refs]:
     """Each split's images in their final order.
 
     Args:
@@ -50,25 +51,27 @@ def shuffled(
             split, in place of the source's own; 0 leaves the splits as they are.
     """
     key = seed.to_bytes(8, "big", signed=True)
-    keyed: dict[str, list[tuple[bytes, ImageRef]]] = {}
-    for ref in refs:
-        if wnids is None or ref.wnid in wnids:
-            text = f"{ref.split}/{ref.wnid}/{ref.name}".encode()
-            digest = hashlib.blake2b(text, digest_size=8, key=key).digest()
-            keyed.setdefault(ref.split, []).append((digest, ref))
+    digests = np.empty(len(refs), np.uint64)
+    for row, ref in enumerate(refs):
+        text = f"{ref.split}/{ref.wnid}/{ref.name}".encode()
+        digest = hashlib.blake2b(text, digest_size=8, key=key).digest()
+        digests[row] = int.from_bytes(digest, "big")
+    split_codes, splits = refs.codes("split")
+    wnid_codes, known = refs.codes("wnid")
+    kept = np.array([wnids is None or wnid in wnids for wnid in known], bool)[wnid_codes]
     result = {}
-    for split, pairs in keyed.items():
-        pairs.sort()
-        ordered = [ref for _, ref in pairs]
-        result[split] = _first_of_each_class(ordered, max_per_class) if max_per_class else ordered
+    for code, split in enumerate(splits):
+        rows = np.flatnonzero(kept & (split_codes == code))
+        rows = rows[np.argsort(digests[rows], kind="stable")]
+        if max_per_class:
+            rows = rows[_first_of_each_class(wnid_codes[rows], max_per_class)]
+        result[split] = refs.take(rows)
     if holdout:
-        last = set(_first_of_each_class(result.get(schema.TRAIN, [])[::-1], holdout))
-        train = result.get(schema.TRAIN, [])
+        train = result.get(schema.TRAIN, refs.take(np.arange(0)))
+        last = _first_of_each_class(train.codes("wnid")[0][::-1], holdout)[::-1]
         result = {
-            schema.TRAIN: [ref for ref in train if ref not in last],
-            schema.VALIDATION: [
-                ref._replace(split=schema.VALIDATION) for ref in train if ref in last
-            ],
+            schema.TRAIN: train.take(np.flatnonzero(~last)),
+            schema.VALIDATION: train.take(np.flatnonzero(last), schema.VALIDATION),
         }
     return result
 
@@ -77,16 +80,16 @@ def shard_tasks(refs: Sequence[ImageRef], count: int) -> list[ShardTask]:
     """Cuts a split's images into `count` consecutive shards whose sizes differ by one at most."""
     bounds = [index * len(refs) // count for index in range(count + 1)]
     return [
-        ShardTask(refs[0].split, index, count, tuple(refs[bounds[index] : bounds[index + 1]]))
+        ShardTask(refs[0].split, index, count, refs[bounds[index] : bounds[index + 1]])
         for index in range(count)
     ]
 
 
-def _first_of_each_class(refs: Sequence[ImageRef], limit: int) -> list[ImageRef]:
-    seen: collections.Counter[str] = collections.Counter()
-    kept = []
-    for ref in refs:
-        seen[ref.wnid] += 1
-        if seen[ref.wnid] <= limit:
-            kept.append(ref)
-    return kept
+def _first_of_each_class(codes: np.ndarray, limit: int) -> np.ndarray:
+    """Which are among the first so many of their class: bool [n]."""
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    within = np.arange(len(codes)) - np.repeat(starts, np.diff(starts, append=len(codes)))
+    first = np.empty(len(codes), bool)
+    first[order] = within < limit
+    return first

@@ -12,7 +12,7 @@ from data_prep.config import SourceConfig
 from data_prep.job import build, engines
 from data_prep.job.claim import claimed
 from data_prep.job.verification import Fault
-from data_prep.layouts import opening
+from data_prep.layouts import listing
 
 
 def repair(
@@ -47,7 +47,7 @@ def repair(
         )
     # Older versions listed every split, and their fingerprints are of all.
     splits = manifest.selection["splits"] if "content" in manifest.source else schema.SPLITS
-    source = opening.open_or_generate(
+    source = listing.open_or_generate(
         where.source, where.layout, splits, where.allow, str(directory.parents[2]), say
     )
     planned = build.plan_again(manifest, directory, source)

@@ -28,6 +28,7 @@ from base.files import atomic
 from data_prep.image.pixel_sums import PixelSums
 from data_prep.job.plan import ShardTask
 from data_prep.job.shards import Chunk, ShardJob, npz
+from data_prep.source.images import ImageRef
 
 RUNS_DIRECTORY = "runs"
 PIECES_FILE = "pieces.json"
@@ -127,11 +128,16 @@ class Runs:
         Each piece begins at a cut, and the last one ends at the last.
         """
         lengths = [len(self.tasks[number].refs) for number in self.covered]
-        refs = [ref for number in self.covered for ref in self.tasks[number].refs]
-        ranks = {path: rank for rank, path in enumerate(sorted({ref.path for ref in refs}))}
-        paths = np.fromiter((ranks[ref.path] for ref in refs), np.int32, len(refs))
-        offsets = np.fromiter((ref.offset for ref in refs), np.int64, len(refs))
-        sizes = np.fromiter((ref.size or _UNKNOWN_SIZE for ref in refs), np.int64, len(refs))
+        images = sum(lengths)
+
+        def refs() -> Iterator[ImageRef]:
+            for number in self.covered:
+                yield from self.tasks[number].refs
+
+        ranks = {path: rank for rank, path in enumerate(sorted({ref.path for ref in refs()}))}
+        paths = np.fromiter((ranks[ref.path] for ref in refs()), np.int32, images)
+        offsets = np.fromiter((ref.offset for ref in refs()), np.int64, images)
+        sizes = np.fromiter((ref.size or _UNKNOWN_SIZE for ref in refs()), np.int64, images)
         order = np.lexsort((offsets, paths))
         places = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
         shards = np.repeat(np.array(self.covered, np.int32), lengths)
@@ -142,7 +148,7 @@ class Runs:
                 cuts.append(at)
                 room = most_bytes
             room -= size
-        return shards[order], places[order], [*cuts, len(refs)]
+        return shards[order], places[order], [*cuts, images]
 
     def finished(self, number: int) -> Run | None:
         """The run of a piece, if it is finished."""

@@ -201,7 +201,7 @@ class ShardJob:
 def chunks_of(task: ShardTask) -> Iterator[tuple[ImageRef, ...]]:
     """The task's images in chunks of CHUNK_IMAGES, the last one shorter."""
     for start in range(0, len(task.refs), CHUNK_IMAGES):
-        yield task.refs[start : start + CHUNK_IMAGES]
+        yield tuple(task.refs[start : start + CHUNK_IMAGES])
 
 
 def serialize(encoded: bytes, label: int, file_name: str, height: int, width: int) -> bytes:

@@ -9,7 +9,7 @@ directories deeper than the root.
 
 import os
 import pathlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from base.errors import UserError
@@ -27,7 +27,7 @@ from data_prep.layouts.listed import Listed
 from data_prep.schema import SPLITS
 from data_prep.source import naming
 from data_prep.source.entries import readable
-from data_prep.source.images import EVALUATION, Source
+from data_prep.source.images import EVALUATION, ImageRef, Refs, Source
 from data_prep.source.official import DEVKIT, TRAIN_TAR, VALIDATION_TAR
 from data_prep.source.remarks import Remarks, shown
 
@@ -60,6 +60,7 @@ def open_source(
     layout: str = "auto",
     splits: Collection[str] = SPLITS,
     allowed: Collection[str] = (),
+    counted: Callable[[Iterable[ImageRef]], Iterable[ImageRef]] = iter,
 ) -> Source:
     """Lists the images of a source.
 
@@ -68,17 +69,18 @@ def open_source(
         layout: a name in LAYOUTS, or `auto` to recognise it.
         splits: those that are wanted; another one is not read.
         allowed: kinds of remarks that do not stop the job (`remarks.ALLOWED`).
+        counted: passes the images on as they are listed, and may say how many there are.
 
     Raises:
         UserError: it is missing, of no known layout, incomplete or damaged.
     """
-    root = _root(path)
+    root = root_of(path)
     for name in LAYOUTS if layout == "auto" else [layout]:
         why = LAYOUTS[name].recognise(root)
         if why:
             remarks = Remarks(allowed)
             classes, images = LAYOUTS[name].list_images(root, splits, remarks)
-            refs = list(images)
+            refs = Refs.of(counted(images))
             if not refs:
                 raise UserError(_nothing(path, f"layout {name}, by {why}", splits, remarks))
             return Source(name, why, str(root), classes, refs, remarks, tuple(splits))
@@ -89,38 +91,7 @@ def open_source(
     )
 
 
-def open_or_generate(
-    path: str,
-    layout: str,
-    splits: Collection[str],
-    allowed: Collection[str],
-    data_dir: str,
-    say: Callable[[str], None],
-) -> Source:
-    """The source that the flags name; without --source the sample, made where it is missing.
-
-    Args:
-        path: --source; empty: the sample.
-        layout: --layout.
-        splits: those that are wanted.
-        allowed: --allow.
-        data_dir: where the sample lies.
-        say: prints a line.
-    """
-    if not path:
-        from data_prep.source import (
-            sample,  # here, as it draws with libraries that --help needs not
-        )
-
-        path = str(sample.ensure(data_dir, say))
-        say(f"no --source: taking the embedded sample, GENERATED images, no photographs: {path}")
-    source = open_source(path, layout, splits, allowed)
-    images = f"{len(source.refs):,} images"
-    say(f"source {readable(path)}: layout {source.layout}, by {readable(source.why)}; {images}")
-    return source
-
-
-def _root(path: str) -> pathlib.Path:
+def root_of(path: str) -> pathlib.Path:
     """A path as the user means it. Raises UserError where nothing can be read there."""
     # Absolute, so that a source `.` has its folder's name.
     root = pathlib.Path(os.path.abspath(os.path.expanduser(path)))

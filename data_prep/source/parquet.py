@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from base.errors import UserError
+from data_prep.source import containers
 
 ROW = "parquet row"
 
 # What publishers call the two columns, the first that is there being taken.
 _IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp")
 _LABELS = ("label", "labels", "fine_label", "cls", "class")
-_BLOCKS, _BLOCK, _END = 64, 4096, 1 << 16  # how many, and of how many bytes, tell a file
 _POINTER = b"version https://git-lfs"
 
 
@@ -102,13 +102,8 @@ def images(path: str) -> Iterator[bytes]:
 
 def spread_blocks(path: str) -> bytes:
     """A file's end, which describes all of its columns, and some blocks spread over it."""
-    with _named(pathlib.Path(path)), open(path, "rb") as file:
-        size = file.seek(0, 2)
-        blocks = [str(size).encode()]
-        for place in (*(size * part // _BLOCKS for part in range(_BLOCKS)), max(0, size - _END)):
-            file.seek(place)
-            blocks.append(file.read(_END if place == size - _END else _BLOCK))
-    return b"".join(blocks)
+    with _named(pathlib.Path(path)):
+        return containers.spread_blocks(path)
 
 
 def _bytes(image: Any) -> bytes:

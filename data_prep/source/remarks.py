@@ -5,7 +5,7 @@ What makes labels or counts wrong stops the job unless --allow names it; the res
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 FINE, LACKS, BREAKS = "fine", "lacks", "breaks"
@@ -84,6 +84,9 @@ KINDS = {
 ALLOWED = tuple(kind for kind, (level, _, _) in KINDS.items() if level == BREAKS)
 
 
+NOTHING: Mapping[str, tuple[int, list[str]]] = {}
+
+
 @dataclasses.dataclass
 class _Found:
     count: int
@@ -95,11 +98,14 @@ class Remarks:
 
     Args:
         allowed: kinds that break and are to be passed over all the same (--allow).
+        found: what another's `found` has given.
     """
 
-    def __init__(self, allowed: Collection[str] = ()) -> None:
+    def __init__(
+        self, allowed: Collection[str] = (), found: Mapping[str, tuple[int, list[str]]] = NOTHING
+    ) -> None:
         self._allowed = frozenset(allowed)
-        self._found: dict[str, _Found] = {}
+        self._found = {kind: _Found(count, list(each)) for kind, (count, each) in found.items()}
 
     def note(self, kind: str, example: str, count: int = 1) -> None:
         """Adds what was found; of the examples, the first three are kept."""
@@ -107,6 +113,10 @@ class Remarks:
         found.count += count
         if len(found.examples) < 3:
             found.examples.append(shown(example))
+
+    def found(self) -> dict[str, tuple[int, list[str]]]:
+        """The count and the examples of each kind."""
+        return {kind: (each.count, each.examples) for kind, each in self._found.items()}
 
     def __contains__(self, kind: str) -> bool:
         return kind in self._found

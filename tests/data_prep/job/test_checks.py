@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 
+import numpy as np
 import pytest
 from etils import epath
 
@@ -11,7 +12,7 @@ from data_prep.image.jpeg_header import read as read_header
 from data_prep.job import checks
 from data_prep.layouts import opening
 from data_prep.source import official, sample, synsets
-from data_prep.source.images import ImageRef, Source
+from data_prep.source.images import ImageRef, Refs, Source
 from tests.making import small_sources
 
 
@@ -38,7 +39,7 @@ def all_of_ilsvrc() -> Source:
         )
         for number in range(50_000)
     ]
-    return Source("tars", "", "", classes, train + validation)
+    return Source("tars", "", "", classes, Refs.of(train + validation))
 
 
 @pytest.mark.slow(reason="a million images are listed")
@@ -48,8 +49,8 @@ def test_all_of_ilsvrc_is_complete_and_what_is_missing_is_named():
         ("ok", "train: 1,281,167 images in 1,000 of 1,000 classes, as the devkit says"),
         ("ok", "validation: 50,000 images, all of them"),
     ]
-    del source.refs[1_281_167 + 41]
-    del source.refs[0]
+    rows = np.delete(np.arange(len(source.refs)), [0, 1_281_167 + 41])
+    source = dataclasses.replace(source, refs=source.refs.take(rows))
     (train, validation) = findings(source)
     assert train[0] == validation[0] == "lacking"
     assert "n01440764 (1299, not 1300)" in train[1]
@@ -58,7 +59,8 @@ def test_all_of_ilsvrc_is_complete_and_what_is_missing_is_named():
 
 def test_two_images_of_one_name_are_broken(tmp_path):
     source = opening.open_source(str(small_sources.tars(tmp_path)))
-    source.refs.append(source.refs[0])
+    twice = Refs.of([*source.refs, source.refs[0]])
+    source = dataclasses.replace(source, refs=twice)
     assert findings(source)[0][0] == "BROKEN"
 
 
