@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+import nets
+from base import plugins
 from tests.tensorflow_on_import import forget_traced_nets, start_on_import
 
 start_on_import()
@@ -55,6 +57,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _bounded_memory() -> Iterator[None]:
     yield
     forget_traced_nets()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_plugin_left() -> Iterator[None]:
+    """Takes away what the plugins of a module's tests have registered."""
+    yield
+    for plugin in list(plugins._active.values()):
+        plugin._withdraw()
+        nets.register((), plugin.name)
+    plugins._active.clear()
 
 
 @pytest.fixture(scope="session")
