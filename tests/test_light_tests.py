@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 
 # Folders all of whose tests do without, and files of folders that have others too.
@@ -20,6 +22,7 @@ sys.exit(f"imported: {heavy}" if code or heavy else 0)
 """
 
 
+@pytest.mark.slow(reason="collects tests in a process of its own")
 def test_light_tests_import_no_tensorflow():
     done = subprocess.run(
         [sys.executable, "-c", COLLECT, *LIGHT],

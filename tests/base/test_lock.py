@@ -91,6 +91,7 @@ def contend(path: pathlib.Path, code: int, seconds: float, log: pathlib.Path) ->
             pass
 
 
+@pytest.mark.slow(reason="processes contend for seconds")
 @pytest.mark.parametrize("code", [0, errno.ENOSYS])
 def test_of_many_that_try_all_the_time_there_is_never_more_than_one(tmp_path, code, monkeypatch):
     monkeypatch.setattr(lock, "_PAUSE", 0.005)

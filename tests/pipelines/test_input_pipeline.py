@@ -98,6 +98,7 @@ def test_resuming_at_twenty_random_positions_continues_bit_for_bit(directory):
         assert_equal(ours, {name: value[start * BATCH :] for name, value in whole.items()})
 
 
+@pytest.mark.slow(reason="whole epochs are delivered")
 def test_resuming_in_a_later_epoch_without_an_end(directory):
     flags = config(directory)
     endless = pipeline(flags).train(BATCH)

@@ -146,6 +146,7 @@ def test_areas_that_make_no_sense_are_refused(arguments):
         decode_random_resized_crop(*arguments, decoder=JpegDecoder())
 
 
+@pytest.mark.slow(reason="many photographs beside Pillow")
 def test_random_resized_crop_of_stored_images_is_within_half_a_level(photographs):
     """From short side 256 to 224, where crops take the quick kernel: as training does it."""
     function = decode_random_resized_crop(224, decoder=JpegDecoder(ACCURATE))

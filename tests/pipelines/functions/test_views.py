@@ -53,6 +53,7 @@ def test_ten_crop_equals_slicing_on_real_photographs(sample_dir):
         np.testing.assert_array_equal(found, ten(pixels(photograph), 160))
 
 
+@pytest.mark.slow(reason="many crops beside Pillow")
 def test_crops_144_equal_pillow_on_real_photographs(sample_dir):
     for photograph in sample_photographs(sample_dir, 3):
         found = views_of(photograph, "decode|crops_144(112)").astype(int)

@@ -123,6 +123,7 @@ def resumed_orders(draw) -> tuple[Order, int, int]:
     return made, chunk, draw(st.integers(0, 3 * made.length // chunk - 1))
 
 
+@pytest.mark.slow(reason="graphs for each example")
 @settings(max_examples=5)
 @given(case=resumed_orders())
 def test_any_order_resumed_at_any_chunk_goes_on_as_it_would_have(case):

@@ -25,9 +25,12 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no Chromium with chromedriver is installed"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="no Chromium with chromedriver is installed"
+    ),
+    pytest.mark.slow(reason="a browser is driven"),
+]
 
 DESK, PHONE = (1200, 900), (390, 844)
 

@@ -250,6 +250,7 @@ def test_normalisation_and_biases_do_not_decay_where_the_flags_say_kernels():
         np.testing.assert_allclose(variable.numpy(), kept * before[variable.path], atol=1e-6)
 
 
+@pytest.mark.slow(reason="a net is traced")
 def test_the_loss_is_the_one_that_the_flags_name():
     row = make("resnet10", 32, options={"width": 8}, loss="sigmoid()").take(1, 0.0)[0]
     keras.utils.set_random_seed(5)
