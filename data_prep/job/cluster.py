@@ -77,10 +77,10 @@ def build_saved(file: str, job: bytes) -> str:
     """On a worker: builds the shard of a saved task, and says who did it."""
     from data_prep.job.shards import chunks_of
 
-    what: ShardJob = pickle.loads(job)
-    task = what.load_task(file)
-    if what.finished(task) is None:  # another worker may have been taken for lost
-        what.write(task, map(what.convert, chunks_of(task)))
+    sent: ShardJob = pickle.loads(job)
+    task = sent.load_task(file)
+    if sent.finished(task) is None:  # another worker may have been taken for lost
+        sent.write(task, map(sent.convert, chunks_of(task)))
     return f"{socket.gethostname()}/{os.getpid()}"
 
 

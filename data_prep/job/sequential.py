@@ -44,7 +44,7 @@ def convert_pieces(
         converted = in_order(pool, runs.job.convert_read, _read(chunks), workers * _AHEAD)
         writing: concurrent.futures.Future[None] | None = None
         for number in missing:
-            count = sum(1 for _ in _chunks(tasks, runs.piece(number)))
+            count = -(-len(runs.piece(number)) // CHUNK_IMAGES)
             made: list[Chunk] = []
             sums = PixelSums(runs.job.mean_image_side)
             for chunk in itertools.islice(converted, count):

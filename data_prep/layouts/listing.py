@@ -2,9 +2,9 @@
 
 Listing the official tars takes minutes: each of 1.3 million images has a header of its own. What
 was listed is kept in `<data_dir>/.listings/`, and check_source, build, its continuation and repair
-use it, as long as the archives are what they were: the same names, sizes and times, and the same
-bytes in blocks spread over them. Folders are listed anew each time, as only that shows what is in
-them.
+use it as long as the source is what it was: the same names beside the archives, and of each archive
+the size, the time, and the bytes of blocks spread over it. Only a source whose images all lie in
+archives is kept: what is in folders is seen by going through them.
 """
 
 import contextlib
@@ -14,14 +14,15 @@ import json
 import os
 import pathlib
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from base.files import atomic
 from data_prep.layouts import opening
 from data_prep.progress import Progress
-from data_prep.source import containers, synsets
+from data_prep.source import containers, official, synsets
 from data_prep.source.entries import readable
 from data_prep.source.images import ImageRef, Refs, Source
 from data_prep.source.remarks import Remarks
@@ -29,9 +30,10 @@ from data_prep.source.remarks import Remarks
 DIRECTORY = ".listings"
 # Goes up with each change of what a listing gives.
 _FORMAT = 1
-_SOURCE = "source"
-# Layouts that lie in a few archives, all of them at the top of the source.
-_ARCHIVES = ("tars", "parquet", "webdataset", "winter21")
+_SAID = "said"
+# So many files are looked at, at most, to see that a source is what it was; and so many blocks of
+# all of them together, as each may be a seek.
+_MOST_FILES, _BLOCKS = 20_000, 512
 
 
 def open_or_generate(
@@ -53,9 +55,8 @@ def open_or_generate(
         say: prints a line.
     """
     if not path:
-        from data_prep.source import (
-            sample,  # here, as it draws with libraries that --help needs not
-        )
+        # Here, as it draws with libraries that --help has no need of.
+        from data_prep.source import sample
 
         path = str(sample.ensure(data_dir, say))
         say(f"no --source: taking the embedded sample, GENERATED images, no photographs: {path}")
@@ -73,55 +74,63 @@ def opened(
     Says how far it is, where it has to be made. Raises UserError as `open_source`.
     """
     root = opening.root_of(path)
-    archives = _archives(root)
-    key = _key(archives, [_FORMAT, str(root), layout, sorted(splits)]) if archives else ""
-    place = pathlib.Path(data_dir) / DIRECTORY
-    file = place / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:8]}-{key[:24]}.npz"
-    if key and (known := _load(file, allowed)):
+    if "://" in data_dir:
+        return opening.open_source(path, layout, splits, allowed, counted=_counted)
+    asked = json.dumps([_FORMAT, str(root), layout, sorted(splits)])
+    name = hashlib.sha256(asked.encode()).hexdigest()[:24]
+    file = pathlib.Path(data_dir) / DIRECTORY / f"{name}.npz"
+    if known := _load(file, root, allowed):
         return known
     source = opening.open_source(path, layout, splits, allowed, counted=_counted)
-    if key and "://" not in data_dir and (root.is_file() or source.layout in _ARCHIVES):
+    archives = source.refs.archives
+    state = _state(root, archives) if archives else None
+    if state:
         with contextlib.suppress(OSError):  # a place that cannot be written: it is made again
-            _save(file, source)
+            _save(file, source, state)
     return source
 
 
 def _counted(refs: Iterable[ImageRef]) -> Iterator[ImageRef]:
     """Says how many images were listed so far."""
-    progress, count = Progress(0, label="listing"), 0
-    for count, ref in enumerate(refs, 1):
-        if count % 8192 == 0:
-            progress.add(8192)
-        yield ref
-    progress.add(count % 8192)
-    progress.close()
+    progress = Progress(0, label="listing")
+    try:
+        for count, ref in enumerate(refs, 1):
+            if count % 8192 == 0:
+                progress.add(8192)
+            yield ref
+    finally:
+        progress.close()
 
 
-def _archives(root: pathlib.Path) -> list[pathlib.Path]:
-    """The files that a source lies in; none where it is a tree of folders."""
-    if root.is_file():
-        beside = [path for path in root.parent.iterdir() if "devkit" in path.name]
-        return [root, *sorted(path for path in beside if path.is_file())]
-    found = sorted(path for up in ("*", "*/*", "*/*/*") for path in root.glob(up))
-    files = [path for path in found if path.is_file()]
-    return files if len(files) <= 20_000 else []
+def _state(root: pathlib.Path, archives: Collection[str]) -> dict[str, Any] | None:
+    """What a listing depends on; None where that cannot be read, or is too much to look at.
 
-
-def _key(archives: list[pathlib.Path], asked: list[object]) -> str:
-    """A hash of what the listing depends on; empty where that cannot be read."""
-    digest = hashlib.sha256(json.dumps(asked).encode())
-    for path in archives:
-        try:
+    It is the names in the folders of the archives, and each archive's and each small file's size,
+    time and a hash of some of its bytes; the devkit's, too.
+    """
+    files = {pathlib.Path(path) for path in archives}
+    folders = {path.parent for path in files} | {root} if root.is_dir() else set()
+    if devkit := official.find_devkit(root):
+        files |= {path for path in devkit.rglob("*") if path.is_file()} or {devkit}
+    try:
+        names = {str(folder): sorted(os.listdir(folder)) for folder in sorted(folders)}
+        if sum(map(len, names.values())) > _MOST_FILES or len(files) > _MOST_FILES:
+            return None
+        files |= {path for path in map(root.joinpath, names.get(str(root), ())) if path.is_file()}
+        blocks = max(2, _BLOCKS // len(files))
+        found = []
+        for path in sorted(files):
             status = path.stat()
-            digest.update(f"\n{status.st_size} {status.st_mtime_ns} ".encode() + os.fsencode(path))
-            digest.update(containers.spread_blocks(str(path)))
-        except OSError:
-            return ""
-    return digest.hexdigest()
+            digest = hashlib.sha256(containers.spread_blocks(str(path), blocks)).hexdigest()
+            found.append([str(path), status.st_size, status.st_mtime_ns, digest])
+    except OSError:
+        return None
+    return {"names": names, "files": found}
 
 
-def _save(file: pathlib.Path, source: Source) -> None:
+def _save(file: pathlib.Path, source: Source, state: Mapping[str, Any]) -> None:
     said = {
+        "state": state,
         "layout": source.layout,
         "why": source.why,
         "path": source.path,
@@ -132,19 +141,20 @@ def _save(file: pathlib.Path, source: Source) -> None:
         "content": source.content,
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    for older in file.parent.glob(f"{file.name[:8]}-*.npz"):
-        older.unlink()
-    arrays = {_SOURCE: np.frombuffer(json.dumps(said).encode(), np.uint8), **source.refs.columns}
+    arrays = {_SAID: np.frombuffer(json.dumps(said).encode(), np.uint8), **source.refs.columns}
     with atomic(file) as output:
         np.savez(output, **arrays)  # type: ignore[arg-type]
 
 
-def _load(file: pathlib.Path, allowed: Collection[str]) -> Source | None:
-    """What a file holds; None where there is none, or it is damaged."""
+def _load(file: pathlib.Path, root: pathlib.Path, allowed: Collection[str]) -> Source | None:
+    """What a file holds; None where there is none, it is damaged, or the source has changed."""
     try:
         with np.load(file) as arrays:
             columns = {name: arrays[name] for name in arrays.files}
-        said = json.loads(columns.pop(_SOURCE).tobytes())
+        said = json.loads(columns.pop(_SAID).tobytes())
+        refs = Refs(columns)
+        if said["state"] != _state(root, refs.archives or ()):
+            return None
         of = said["classes"]
         counts = of["train_images"]
         classes = synsets.Classes(
@@ -155,12 +165,12 @@ def _load(file: pathlib.Path, allowed: Collection[str]) -> Source | None:
             said["why"],
             said["path"],
             classes,
-            Refs(columns),
+            refs,
             Remarks(allowed, said["remarks"]),
             tuple(said["splits"]),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
-    # They are of the bytes that the file's name is a hash of.
+    # They take seconds, and are of the bytes that were looked at.
     vars(source).update(fingerprint=said["fingerprint"], content=said["content"])
     return source

@@ -124,12 +124,12 @@ def _walk_directory(
             yield Entry(name, entry.path, 0, status.st_size)
 
 
-def spread_blocks(path: str) -> bytes:
-    """A file's size, its end, and some blocks spread over it: what tells it from another."""
+def spread_blocks(path: str, count: int = _BLOCKS) -> bytes:
+    """A file's size, its end, and `count` blocks spread over it: what tells it from another."""
     with open(path, "rb") as file:
         size = file.seek(0, 2)
         blocks = [str(size).encode()]
-        for place in (*(size * part // _BLOCKS for part in range(_BLOCKS)), max(0, size - _END)):
+        for place in (*(size * part // count for part in range(count)), max(0, size - _END)):
             file.seek(place)
             blocks.append(file.read(_END if place == size - _END else _BLOCK))
     return b"".join(blocks)

@@ -163,6 +163,11 @@ class Refs(Sequence[ImageRef]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    @property
+    def archives(self) -> list[str] | None:
+        """The files that all of them lie in; None where an image is a file of its own."""
+        return None if self.columns["tails"].size else self._values["head"]
+
     def codes(self, field: str) -> tuple[np.ndarray, list[str]]:
         """`split`, `wnid` or `packing` of each as an index, int32 [n], and what indices mean."""
         return self.columns[field][self._rows], self._values[field]

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pipelines.config import Phase
 from trainers.run_folder.files import ChannelStatistics, Constraints, Data, Environment
 
-if (
-    TYPE_CHECKING
-):  # it imports TensorFlow, which the commands that only read run folders do not need
+# It imports TensorFlow, which the commands that only read run folders do not need.
+if TYPE_CHECKING:
     from pipelines.input_pipeline import InputPipeline
 
 PACKAGES = ("tensorflow", "keras", "numpy")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.layouts import listing
-from data_prep.source import containers, parquet
+from data_prep.source import containers, official, parquet, sample
 from data_prep.source.images import ImageRef, Refs
 from tests.making import small_sources
 
@@ -78,14 +78,30 @@ def test_a_listing_is_made_once_and_again_when_the_archives_change(make, tmp_pat
     os.utime(archive, ns=(1, 1))
     assert listed(source, tmp_path / "data").refs == first.refs
     assert opened == [1], "an archive of another time is listed anew"
-    (renewed,) = (tmp_path / "data" / listing.DIRECTORY).iterdir()
-    assert renewed.name != kept.name
-    renewed.write_bytes(renewed.read_bytes()[:700])
+    assert list((tmp_path / "data" / listing.DIRECTORY).iterdir()) == [kept]
+    assert listed(source, tmp_path / "data").refs == first.refs
+    assert opened == [1]
+    kept.write_bytes(kept.read_bytes()[:700])
     assert listed(source, tmp_path / "data").refs == first.refs
     assert opened == [1, 1], "a damaged listing is made anew"
+    if source.is_dir():
+        (source / "another.tar").write_bytes(b"")
+        listed(source, tmp_path / "data")
+        assert opened == [1, 1, 1], "a name beside the archives is looked at"
 
 
-def test_folders_are_listed_each_time(tmp_path):
+def test_another_devkit_gives_another_listing(tmp_path):
+    source = small_sources.tars(tmp_path / "source")
+    before = listed(source, tmp_path / "data")
+    devkit = sample.devkit_archive(small_sources.WNIDS, small_sources.WORDS, (0,) * 6, 4)
+    (source / f"{official.DEVKIT}.tar.gz").write_bytes(devkit)
+    after = listed(source, tmp_path / "data")
+    assert {ref.wnid for ref in before.refs if ref.split == "validation"} > {"n00000011"}
+    assert {ref.wnid for ref in after.refs if ref.split == "validation"} == {"n00000011"}
+
+
+def test_folders_are_listed_each_time_and_no_file_in_them_is_read_for_that(tmp_path, monkeypatch):
+    monkeypatch.setattr(containers, "spread_blocks", lambda *_: pytest.fail("a file is read"))
     source = small_sources.folders(tmp_path / "source")
     before = listed(source, tmp_path / "data")
     next((source / "train" / "n00000011").glob("*.JPEG")).unlink()
