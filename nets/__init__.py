@@ -39,6 +39,7 @@ __all__ = [
     "entry",
     "example_seeds",
     "fully_convolutional",
+    "fused_batch_norm",
     "names",
     "register",
     "replica_means",
@@ -120,7 +121,7 @@ def example_seeds(seeds: Any) -> contextlib.AbstractContextManager[None]:
 
 
 def replica_means(
-    mean: Callable[[Any], Any],
+    mean: Callable[[Any], Any] | None,
 ) -> contextlib.AbstractContextManager[None]:
     """Says how ``synchronized_batch_norm`` averages over replicas.
 
@@ -131,3 +132,18 @@ def replica_means(
     from . import _layers
 
     return _layers.replica_means(mean)
+
+
+def fused_batch_norm(
+    fused: Callable[[Any, Any, Any, float], tuple[Any, Any, Any]] | None,
+) -> contextlib.AbstractContextManager[None]:
+    """Says what computes batch normalisation that is not synchronized, in training.
+
+    Args:
+        fused: from features [batch, height, width, channels] of any dtype, gamma and beta, float32
+            [channels], and epsilon, to the normalised features, their mean and their biased
+            variance, float32 [channels]. Outside of the context the layers compose it themselves.
+    """
+    from . import _layers
+
+    return _layers.fused_batch_norm(fused)

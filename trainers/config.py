@@ -62,7 +62,11 @@ class TrainConfig:
         "a disk that they share.",
         choices=("mirrored", "multi_worker"),
     )
-    jit_compile: bool = flag(False, "Compile the forward and backward pass by XLA.")
+    jit_compile: str = flag(
+        "auto",
+        "Whether XLA compiles the net and the optimizer; auto: on GPUs that it has kernels for.",
+        choices=("auto", "true", "false"),
+    )
     precision: str = flag(
         "float32",
         "Arithmetic of the net; the variables are float32 in any case.",

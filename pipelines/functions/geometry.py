@@ -177,9 +177,13 @@ def _flip_image(image: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
 
 
 def _flip_batch(images: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
+    mirrored = tf.reverse(images, [2])
+    if tf.config.get_visible_devices("GPU"):
+        # GPUs have no kernel to gather uint8, and would wait for indices from the host.
+        return tf.where(flip[:, tf.newaxis, tf.newaxis, tf.newaxis], mirrored, images)
     # Gathering whole images is far quicker on a CPU than `tf.where`, which goes pixel by pixel.
     count = tf.shape(images)[0]
-    both = tf.concat([images, tf.reverse(images, [2])], axis=0)
+    both = tf.concat([images, mirrored], axis=0)
     return tf.gather(both, tf.range(count) + count * tf.cast(flip, tf.int32))
 
 

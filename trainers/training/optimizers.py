@@ -152,7 +152,6 @@ class Optimizer:
     """A rule and its slots for the variables of one model. To be made in the strategy's scope.
 
     Attributes:
-        rate: float32 [], the learning rate of the next steps, to be assigned.
         step: int64 [], how many steps were applied.
     """
 
@@ -178,7 +177,6 @@ class Optimizer:
         decayed_paths = {variable.path for variable in decayed}
         self._decay = [decay * (v.path in decayed_paths) for v in self._variables]
         self._factor = [bias_rate_factor if v.name == "bias" else 1.0 for v in self._variables]
-        self.rate = tf.Variable(0.0, trainable=False, name="rate")
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self._slots = [
             {
@@ -195,10 +193,16 @@ class Optimizer:
             named |= {f"{name}/{variable.path}": slot for name, slot in slots.items()}
         return named
 
-    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
-        """Takes one step, in a replica, by float32 gradients that are the same on every replica."""
-        self.step.assign_add(1)
-        step, rate = tf.cast(self.step, tf.float32), tf.convert_to_tensor(self.rate)
+    def apply(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor, good: tf.Tensor) -> None:
+        """Takes one step in a replica.
+
+        Args:
+            gradients: float32, the same on every replica.
+            rate: the learning rate, float32 [].
+            good: bool []. Where it is False, nothing changes.
+        """
+        self.step.assign_add(tf.cast(good, tf.int64))
+        step = tf.cast(self.step, tf.float32)
         for variable, gradient, slots, decay, factor in zip(
             self._variables, gradients, self._slots, self._decay, self._factor, strict=True
         ):
@@ -207,8 +211,20 @@ class Optimizer:
             at = VariableStep(value, gradient, old, factor * rate, step, decay)
             change, new = self._rule.update(at)
             for name, slot in slots.items():
-                slot.assign(new[name])
-            variable.value.assign_add(change)
+                slot.assign(chosen(good, new[name], old[name]))
+            variable.value.assign(chosen(good, value + change, value))
+
+
+def chosen(condition: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
+    """One of two tensors as a whole, without a branch, in which a GPU would make the host wait.
+
+    Args:
+        condition: bool [].
+        new: what it is if True.
+        old: what it is if False, of the same shape and dtype.
+    """
+    # Not tf.where, which goes through every element on the CPU; this one passes its operand on.
+    return tf.raw_ops.Select(condition=condition, x=new, y=old)
 
 
 def _ratio_or_one(numerator: tf.Tensor, denominator: tf.Tensor) -> tf.Tensor:

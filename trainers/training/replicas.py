@@ -8,10 +8,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from base.errors import UserError
 from pipelines.reading.order import Host
+from trainers.training import gpus
 
 MIRRORED = "mirrored"
 MULTI_WORKER = "multi_worker"
@@ -39,6 +41,35 @@ class Devices:
     def replicas(self) -> int:
         """How many replicas take each step, on all machines together."""
         return self.strategy.num_replicas_in_sync
+
+    def compiles(self, wanted: str, model: keras.Model) -> bool:
+        """Whether XLA is to compile what the replicas compute, by --jit_compile.
+
+        Args:
+            wanted: `true`, `false`, or `auto`: on GPUs that XLA has kernels for.
+            model: the net. XLA compiles no step in which replicas speak with each other, as they do
+                in synchronized batch normalisation.
+
+        Raises:
+            UserError: it is wanted, and cannot be.
+        """
+        # Normalisations as such are looked for: nets of another registry have layers of their own.
+        speaks = self.replicas > 1 and any(
+            getattr(layer, "synchronized", False) for layer in model._flatten_layers()
+        )
+        if wanted == "true" and speaks:
+            raise UserError(
+                f"--jit_compile=true, but {model.name} averages its batch normalisation over "
+                f"{self.replicas} replicas, which XLA cannot compile: leave the flag out, or build "
+                "the net without synchronized_batch_norm"
+            )
+        served = self.gpus and all(gpus.served_by_xla(gpu) for gpu in self.gpus)
+        return wanted == "true" or (wanted == "auto" and bool(served) and not speaks)
+
+    @property
+    def gpus(self) -> list[tf.config.PhysicalDevice]:
+        """The GPUs of this machine that compute; none where the CPU does."""
+        return tf.config.get_visible_devices("GPU")
 
     @property
     def host(self) -> Host:
@@ -78,9 +109,9 @@ def _strategy(replicas: str, distribution: str) -> tf.distribute.Strategy:
     if match := re.fullmatch(r"cpu(?::(\d+))?", replicas):
         devices = _split_cpu(int(match[1] or 1))
     elif replicas == "auto":
-        devices = _gpus() or ["/cpu:0"]
+        devices = gpus.use(None) or ["/cpu:0"]
     elif replicas.isdigit() and int(replicas) > 0:
-        devices = _gpus()[: int(replicas)]
+        devices = gpus.use(int(replicas))
         if len(devices) < int(replicas):
             raise UserError(
                 f"--replicas={replicas}, but TensorFlow sees {len(devices)} GPUs: "
@@ -192,10 +223,12 @@ def _multi_worker(replicas: str) -> tf.distribute.Strategy:
         ) from None
     physical = tf.config.list_physical_devices("GPU")
     if re.fullmatch(r"cpu(:1)?", replicas):
-        tf.config.set_visible_devices([], "GPU")
+        gpus.use(0)
     elif replicas.isdigit() and 0 < int(replicas) <= len(physical):
-        tf.config.set_visible_devices(physical[: int(replicas)], "GPU")
-    elif replicas != "auto":
+        gpus.use(int(replicas))
+    elif replicas == "auto":
+        gpus.use(None)
+    else:
         raise UserError(
             f"--replicas={replicas} on each of {len(workers)} machines: choose auto, cpu, or a "
             f"number of GPUs up to {len(physical)}, as many as TensorFlow sees here"
@@ -203,14 +236,11 @@ def _multi_worker(replicas: str) -> tf.distribute.Strategy:
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
-def _gpus() -> list[str]:
-    return [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
-
-
 def _split_cpu(count: int) -> list[str]:
     """Makes `count` logical CPU devices, which must happen before TensorFlow starts."""
     if count < 1:
         raise UserError("--replicas=cpu:N needs N of at least 1")
+    gpus.use(0)
     physical = tf.config.list_physical_devices("CPU")[0]
     configured = tf.config.get_logical_device_configuration(physical)
     if configured is None or len(configured) < count:

@@ -2,9 +2,16 @@
 
 Each replica computes the gradient of its part of loss / global batch; the gradients are summed over
 replicas once, before clipping and the optimizer see them, so every replica then takes the same
-step. A step whose gradient is not finite changes no weights.
+step. A step whose gradient is not finite changes nothing.
+
+Nothing in a step makes the host wait for a GPU, or the GPU would stand idle while the host starts
+the next step's kernels: no condition and no end of the loop depends on a value of the device
+(`Select` chooses between new and old values instead), the loop's counter lives where the host can
+read it, and there is no operation with side effects on the CPU.
 """
 
+import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,9 +21,9 @@ import tensorflow as tf
 
 from trainers.config import TrainConfig
 from trainers.run_folder import checkpoints
-from trainers.training import losses
+from trainers.training import gpus, losses
 from trainers.training.models import TrainedNet
-from trainers.training.optimizers import OPTIMIZERS, Optimizer
+from trainers.training.optimizers import OPTIMIZERS, Optimizer, chosen
 from trainers.training.replicas import mean_over_replicas
 
 Batch = dict[str, tf.Tensor]
@@ -25,6 +32,9 @@ Batch = dict[str, tf.Tensor]
 # the gradient, and the seconds that the step waited for its data.
 LOSS, TOP1, TOP5, IMAGES, STEPS, GRADIENT_NORM, INPUT_WAIT = range(7)
 COLUMNS = 7
+
+# What each batch has beside its examples: when it was there, float64 [], seconds of the epoch.
+READY = "ready"
 
 # Steps that one call takes at most.
 MAX_STEPS = 512
@@ -47,6 +57,8 @@ class TrainStep:
         net: TrainedNet,
         on_device: Callable[[Batch], Batch],
         strategy: tf.distribute.Strategy,
+        *,
+        compiled: bool = False,
     ):
         """Makes the optimizer's variables.
 
@@ -55,6 +67,7 @@ class TrainStep:
             net: what is trained.
             on_device: the device chain of training.
             strategy: the strategy, whose scope is the current one.
+            compiled: whether XLA compiles the gradients, and the update.
         """
         self._config, self._net, self._strategy = config, net, strategy
         self._on_device = on_device
@@ -79,10 +92,10 @@ class TrainStep:
             tf.Variable(variable.value, trainable=False)
             for variable in (model.weights if config.ema_decay else ())
         ]
-        gradients = self._gradients
-        if config.jit_compile:
-            gradients = tf.function(gradients, jit_compile=True, autograph=False)
-        self._compiled_gradients = gradients
+        # Whether no gradient was other than finite since the call of take_steps began.
+        self._alive = tf.Variable(True, trainable=False)
+        self._compiled_gradients = maybe_compiled(self._gradients, compiled)
+        self._compiled_update = maybe_compiled(self._update, compiled)
         self._average_statistics = tf.function(
             lambda: strategy.run(self._replica_average), autograph=False
         )
@@ -135,31 +148,36 @@ class TrainStep:
         # Always of the same shape: every other one would be traced anew.
         padded = np.zeros(MAX_STEPS, np.float32)
         padded[: len(rates)] = rates
-        rows = self._compiled_steps(iterator, tf.constant(padded), tf.constant(len(rates)))
-        return rows.numpy().astype(np.float64)
+        began = time.time()
+        rows, ready = self._compiled_steps(iterator, tf.constant(padded), tf.constant(len(rates)))
+        rows = rows.numpy().astype(np.float64)
+        rows[:, INPUT_WAIT] = rows[:, STEPS] * waited(ready.numpy(), began, time.time())
+        return rows
 
-    def _take_steps(self, iterator: Any, rates: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        stops = self._config.on_non_finite == "stop" and not self._scaled
+    def _take_steps(
+        self, iterator: Any, rates: tf.Tensor, count: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        self._alive.assign(True)
+        with tf.device(self._strategy.extended.worker_devices[0]):
+            # A GPU's integers of this type lie in the host's memory, so that the host knows them.
+            count, rates = tf.identity(count), tf.identity(rates)
         rows = tf.TensorArray(tf.float32, size=count, element_shape=[COLUMNS])
-        ended = tf.timestamp()
+        ready = tf.TensorArray(tf.float64, size=count, element_shape=[])
         for index in tf.range(count):
-            self.optimizer.rate.assign(rates[index])
             batches = [next(iterator) for _ in range(self._config.accumulation_steps)]
-            with tf.control_dependencies(tf.nest.flatten(batches, expand_composites=True)):
-                waited = tf.maximum(tf.timestamp() - ended, 0.0)
-            row = self._strategy.run(self._one_step, args=(batches,))
-            row = self._strategy.experimental_local_results(row)[0]
-            with tf.device("/cpu:0"), tf.control_dependencies([tf.identity(row)]):
-                ended = tf.timestamp()
-            rows = rows.write(index, tf.concat([row, [tf.cast(waited, tf.float32)]], axis=0))
-            if stops and not tf.math.is_finite(row[GRADIENT_NORM]):
-                break
-        return rows.stack()
+            results = self._strategy.run(self._one_step, args=(batches, rates[index]))
+            row, there = (self._strategy.experimental_local_results(each)[0] for each in results)
+            rows = rows.write(index, row)
+            ready = ready.write(index, there)
+        return rows.stack(), ready.stack()
 
-    def _replica_step(self, batches: Sequence[Batch]) -> tf.Tensor:
-        """One step in one replica; returns the row of the global batch, the same on each."""
-        skips = self._config.on_non_finite == "skip"
-        statistics = [v.value for v in self._model.non_trainable_weights] if skips else []
+    def _replica_step(
+        self, batches: Sequence[Batch], rate: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """One step in one replica: the row of the global batch, and when its data was there."""
+        batches = [dict(batch) for batch in batches]
+        ready = [batch.pop(READY) for batch in batches]
+        statistics = [v.value for v in self._model.non_trainable_weights]
         before = [tf.identity(variable) for variable in statistics]
         sums, gradients = self._compiled_gradients(batches[0])
         for batch in batches[1:]:
@@ -171,25 +189,42 @@ class TrainStep:
             sums += more_sums
             gradients = [a + b for a, b in zip(gradients, more, strict=True)]
         context = tf.distribute.get_replica_context()
-        sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
-        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        sums, *gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, [sums, *gradients])
+        return self._compiled_update(sums, gradients, before, rate), ready[-1]
+
+    def _update(
+        self, sums: tf.Tensor, gradients: list[tf.Tensor], before: list[tf.Tensor], rate: tf.Tensor
+    ) -> tf.Tensor:
+        """Changes the weights by gradients of the global batch; gives the step's row.
+
+        A gradient that is not finite changes nothing; where it ends the training, nor do those
+        after it, whose rows are zeros.
+
+        Args:
+            sums: float32 [4].
+            gradients: times the loss scale, of the global batch.
+            before: the net's statistics as they were before the step.
+            rate: float32 [].
+        """
+        alive = tf.convert_to_tensor(self._alive)
         if self._scaled:
             gradients = [gradient / self._loss_scale for gradient in gradients]
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(norm)
-
-        def apply() -> tf.Tensor:
-            self.optimizer.apply(self._clipped(gradients, norm))
-            if self._averages:
-                self._update_averages()
-            return tf.constant(True)
-
-        tf.cond(finite, apply, lambda: tf.constant(False))
-        for variable, value in zip(statistics, before, strict=True):
-            variable.assign(tf.where(finite, variable, value))
+        row = tf.concat([sums, [1.0, norm, 0.0]], axis=0)
+        row = tf.where(alive, row, tf.zeros_like(row))
+        good = finite & alive
+        if self._config.on_non_finite == "stop" and not self._scaled:
+            self._alive.assign(good)
+        self.optimizer.apply(self._clipped(gradients, norm), rate, good)
+        statistics = [v.value for v in self._model.non_trainable_weights]
+        for variable, old in zip(statistics, before, strict=True):
+            variable.assign(chosen(good, variable, old))
+        if self._averages:
+            self._update_averages(good)
         if self._scaled:
             self._update_loss_scale(finite)
-        return tf.concat([sums, [1.0, norm]], axis=0)
+        return row
 
     def _replica_average(self) -> None:
         statistics = [
@@ -214,7 +249,8 @@ class TrainStep:
         with tf.GradientTape() as tape:
             with (
                 self._net.package.example_seeds(batch["seed"]),
-                self._net.package.replica_means(mean_over_replicas),
+                self._net.package.replica_means(mean_over_replicas if replicas > 1 else None),
+                self._fused_batch_norm(),
             ):
                 outputs = self._net(batch["image"])
             objective, logits = losses.with_auxiliary_heads(
@@ -237,6 +273,13 @@ class TrainStep:
         )
         return tf.stack([tf.reduce_sum(column) for column in columns]), gradients
 
+    def _fused_batch_norm(self) -> contextlib.AbstractContextManager[None]:
+        """The context in which batch normalisation is what is quick on this device."""
+        on_gpu = "GPU" in self._strategy.extended.worker_devices[0]
+        if not (on_gpu and hasattr(self._net.package, "fused_batch_norm")):  # a run's older copy
+            return contextlib.nullcontext()
+        return self._net.package.fused_batch_norm(gpus.fused_batch_norm)
+
     def _clipped(self, gradients: Sequence[tf.Tensor], norm: tf.Tensor) -> Sequence[tf.Tensor]:
         """The gradients, scaled down to a global norm of at most --clip_norm."""
         limit = self._config.clip_norm
@@ -245,11 +288,12 @@ class TrainStep:
         factor = limit / tf.maximum(norm, limit)
         return [gradient * factor for gradient in gradients]
 
-    def _update_averages(self) -> None:
+    def _update_averages(self, good: tf.Tensor) -> None:
         """average += (1 - decay) * (variable - average), for every float weight of the model."""
         for average, variable in zip(self._averages, self._model.weights, strict=True):
-            value = tf.convert_to_tensor(variable.value)
-            average.assign_add((1 - self._config.ema_decay) * (value - average))
+            old, value = tf.convert_to_tensor(average), tf.convert_to_tensor(variable.value)
+            new = old + (1 - self._config.ema_decay) * (value - old)
+            average.assign(chosen(good, new, old))
 
     def _update_loss_scale(self, finite: tf.Tensor) -> None:
         """Halves the loss scale after an overflow, doubles it after enough steps without."""
@@ -258,3 +302,30 @@ class TrainStep:
         factor = tf.where(finite, tf.where(double, 2.0, 1.0), 0.5)
         self._loss_scale.assign(tf.maximum(1.0, self._loss_scale * factor))
         self._steps_at_scale.assign(tf.where(double, 0, steps))
+
+
+def stamped(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The batches, each with the time at which it was there."""
+    return batches.map(lambda batch: batch | {READY: tf.timestamp()})
+
+
+def waited(ready: np.ndarray, began: float, ended: float) -> float:
+    """The seconds that each of a call's steps has waited for its data, on average.
+
+    All steps of a call are taken to be equally long, each to begin when the one before has ended
+    and its data is there. How long they are at most follows from when the call has ended: from any
+    step's data on, it and those after it have to fit in. The rest of the time was waiting.
+
+    Args:
+        ready: float64 [K], when each step's data was there, seconds; 0 for steps not taken.
+        began: when the call began.
+        ended: when it ended.
+    """
+    count = len(ready)
+    step = np.min((ended - np.maximum(ready, began)) / np.arange(count, 0, -1))
+    return max(0.0, (ended - began) / count - max(0.0, step))
+
+
+def maybe_compiled(function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
+    """The function, compiled by XLA or as it is."""
+    return tf.function(function, jit_compile=True, autograph=False) if compiled else function

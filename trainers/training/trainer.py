@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from pipelines.config import Phase
 from pipelines.input_pipeline import InputPipeline
@@ -20,7 +21,7 @@ from trainers.training import models
 from trainers.training.agenda import Agenda
 from trainers.training.replicas import Devices
 from trainers.training.schedules import SCHEDULES, Position, with_warmup
-from trainers.training.step import COLUMNS, TrainStep
+from trainers.training.step import COLUMNS, TrainStep, stamped
 from trainers.training.validation import CenterCrop, Score
 
 
@@ -61,9 +62,10 @@ class Trainer:
                 self.net.model, self._evaluated, "--train_map and --eval_map"
             )
             on_device = pipeline.chains(Phase.TRAIN).on_device
-            self.step = TrainStep(config, self.net, on_device, devices.strategy)
+            compiled = devices.compiles(config.jit_compile, self.net.model)
+            self.step = TrainStep(config, self.net, on_device, devices.strategy, compiled=compiled)
         self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
-        self._protocol = CenterCrop(self._evaluated, pipeline, devices)
+        self._protocol = CenterCrop(self._evaluated, pipeline, devices, compiled=compiled)
         self.state = LoopState(
             step=0,
             label_order=pipeline.dataset.label_order,
@@ -82,7 +84,10 @@ class Trainer:
 
         def made() -> Any:
             batches = self.pipeline.train(part, start=self.state.step)
-            return batches.take(1).cache().repeat() if repeat_first else batches
+            batches = batches.take(1).cache().repeat() if repeat_first else batches
+            # There is always a next batch; not knowing it, several machines would ask each other.
+            endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+            return stamped(batches).apply(endless)
 
         return self.devices.distribute(made)
 

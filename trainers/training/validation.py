@@ -13,6 +13,7 @@ from pipelines.input_pipeline import InputPipeline
 from trainers.training import losses
 from trainers.training.models import logits_only
 from trainers.training.replicas import Devices
+from trainers.training.step import maybe_compiled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,18 @@ class CenterCrop:
         pipeline: InputPipeline,
         devices: Devices,
         split: str = schema.VALIDATION,
+        *,
+        compiled: bool = False,
     ):
+        """Computes nothing yet.
+
+        Args:
+            model: the net.
+            pipeline: where the images come from.
+            devices: what computes.
+            split: whose images are scored.
+            compiled: whether XLA compiles what is computed.
+        """
         self._pipeline, self._devices, self._split = pipeline, devices, split
         strategy, replicas = devices.strategy, devices.replicas
         self._batch_size = math.ceil(pipeline.config.eval_batch_size / replicas)
@@ -52,7 +64,6 @@ class CenterCrop:
         model = logits_only(model)
         on_device = pipeline.chains(Phase.EVAL).on_device
 
-        @tf.autograph.experimental.do_not_convert
         def sums_of_batch(batch: dict[str, tf.Tensor]) -> tf.Tensor:
             batch = on_device(batch)
             labels, weight = batch["label"], batch["weight"]
@@ -68,11 +79,15 @@ class CenterCrop:
                 [tf.reduce_sum(tf.where(weight > 0, column, 0.0)) for column in columns]
             )
 
+        compiled_sums = tf.autograph.experimental.do_not_convert(
+            maybe_compiled(sums_of_batch, compiled)
+        )
+
         @tf.function
         def sums_of_batches(iterator: Any, count: tf.Tensor) -> tf.Tensor:
             sums = tf.TensorArray(tf.float32, size=count, element_shape=[4])
             for index in tf.range(count):
-                parts = strategy.run(sums_of_batch, args=(next(iterator),))
+                parts = strategy.run(compiled_sums, args=(next(iterator),))
                 sums = sums.write(index, strategy.reduce("SUM", parts, axis=None))
             return tf.reduce_sum(tf.cast(sums.stack(), tf.float64), axis=0)
 

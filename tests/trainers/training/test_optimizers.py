@@ -19,8 +19,9 @@ def run(spec: str, decay: float = 0.0, **kwargs) -> np.ndarray:
     optimizer = Optimizer(
         OPTIMIZERS.make(spec), [variable], decay=decay, decayed=[variable], **kwargs
     )
-    optimizer.rate.assign(RATE)
-    step = tf.function(lambda gradient: optimizer.apply([gradient]))
+    step = tf.function(
+        lambda gradient: optimizer.apply([gradient], tf.constant(RATE), tf.constant(True))
+    )
     for gradient in GRADIENTS:
         step(tf.constant(gradient, tf.float32))
     return variable.numpy()
@@ -103,8 +104,7 @@ def test_lamb_takes_adams_steps_where_nothing_decays():
 def test_undecayed_variables_do_not_decay():
     variable = keras.Variable(START, dtype="float32", name="gamma")
     optimizer = Optimizer(OPTIMIZERS.make("sgd()"), [variable], decay=0.5, decayed=[])
-    optimizer.rate.assign(1.0)
-    optimizer.apply([tf.zeros([4, 3])])
+    optimizer.apply([tf.zeros([4, 3])], tf.constant(1.0), tf.constant(True))
     np.testing.assert_array_equal(variable.numpy(), START.astype(np.float32))
 
 
@@ -112,7 +112,6 @@ def test_biases_have_their_own_rate():
     kernel = keras.Variable(START, dtype="float32", name="kernel")
     bias = keras.Variable(START, dtype="float32", name="bias")
     optimizer = Optimizer(OPTIMIZERS.make("sgd(0.0)"), [kernel, bias], bias_rate_factor=2.0)
-    optimizer.rate.assign(0.5)
-    optimizer.apply([tf.ones([4, 3])] * 2)
+    optimizer.apply([tf.ones([4, 3])] * 2, tf.constant(0.5), tf.constant(True))
     np.testing.assert_allclose(kernel.numpy(), START - 0.5, rtol=1e-6)
     np.testing.assert_allclose(bias.numpy(), START - 1.0, rtol=1e-6)

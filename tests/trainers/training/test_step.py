@@ -13,7 +13,7 @@ from trainers.config import TrainConfig
 from trainers.training import losses
 from trainers.training.models import TrainedNet
 from trainers.training.replicas import open_devices
-from trainers.training.step import GRADIENT_NORM, LOSS, TrainStep
+from trainers.training.step import GRADIENT_NORM, LOSS, TrainStep, stamped
 
 BATCH, CLASSES = 8, 10
 CONFIG = TrainConfig(
@@ -49,6 +49,7 @@ def make(
     replicas: int = 1,
     data: dict[str, np.ndarray] | None = None,
     options: dict | None = None,
+    compiled: bool = False,
     **flags,
 ) -> Stepper:
     config = dataclasses.replace(CONFIG, **flags)
@@ -57,12 +58,13 @@ def make(
     keras.mixed_precision.set_global_policy(config.precision)
     with strategy.scope():
         model = nets.build(net, CLASSES, image_size=size, **(options or {}))
-        step = TrainStep(config, TrainedNet(net, nets, [model]), lambda batch: batch, strategy)
+        net_to_train = TrainedNet(net, nets, [model])
+        step = TrainStep(config, net_to_train, lambda batch: batch, strategy, compiled=compiled)
     part = BATCH // replicas // config.accumulation_steps
     content = data or stream(size)
 
     def dataset(context):
-        return tf.data.Dataset.from_tensor_slices(content).batch(part).repeat()
+        return stamped(tf.data.Dataset.from_tensor_slices(content).batch(part).repeat())
 
     keras.mixed_precision.set_global_policy("float32")
     iterator = iter(strategy.distribute_datasets_from_function(dataset))
@@ -226,7 +228,7 @@ def test_a_step_that_is_not_finite_ends_the_call_and_changes_nothing():
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_xla_computes_the_same(precision):
     plain = make("alexnet_small", 56, precision=precision)
-    compiled = make("alexnet_small", 56, precision=precision, jit_compile=True)
+    compiled = make("alexnet_small", 56, precision=precision, compiled=True)
     tolerance = 1e-4 if precision == "float32" else 2e-2
     rows = [stepper.take(3, 2e-4)[:, 0] for stepper in (plain, compiled)]
     np.testing.assert_allclose(*rows, rtol=tolerance)
