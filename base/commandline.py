@@ -33,6 +33,8 @@ from base.tensorflow_start import start_tensorflow
 Config = TypeVar("Config")
 
 # What a user can do about an error of the system, wherever it happens.
+# What NVIDIA's and AMD's libraries read to know which GPUs a process may see.
+_VISIBLE_GPUS = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 _REMEDIES = {
     errno.ENOSPC: "free some, or take another disk",
     errno.EDQUOT: "free some, or take another disk",
@@ -160,6 +162,7 @@ def run(
     positional: bool = False,
     share_flag_files: bool = False,
     tensorflow: bool = True,
+    gpus: bool = False,
 ) -> NoReturn:
     """Defines the flags of `configs`, parses them, runs `main`, and exits with its code.
 
@@ -170,6 +173,7 @@ def run(
         share_flag_files: ignore, in flag files only, the flags of other commands: a flag file
             describes a whole experiment, and some commands use a part of it.
         tensorflow: whether to start TensorFlow, quietly, before `main`.
+        gpus: whether the command computes on GPUs; others leave them, and their memory, alone.
     """
     configs = tuple(configs)
     for config_class in configs:
@@ -184,6 +188,8 @@ def run(
     def guarded(argv: list[str]) -> int:
         # TensorFlow's Python half logs through absl: what it did well is not worth a line.
         logging.set_verbosity(logging.WARNING)
+        if not gpus:
+            os.environ |= dict.fromkeys(_VISIBLE_GPUS, "-1")
         try:
             if tensorflow:
                 start_tensorflow()

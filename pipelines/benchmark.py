@@ -52,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main, configs=[PipelineBenchmarkConfig], share_flag_files=True)
+    run(main, configs=[PipelineBenchmarkConfig], gpus=True, share_flag_files=True)

@@ -88,4 +88,4 @@ def _waited(rounds: "list[Round]") -> str:
 
 
 if __name__ == "__main__":
-    run(main, configs=[LoopBenchmarkConfig])
+    run(main, configs=[LoopBenchmarkConfig], gpus=True)

@@ -37,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    commandline.run(main, configs=[EvaluateConfig])
+    commandline.run(main, configs=[EvaluateConfig], gpus=True)

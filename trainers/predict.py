@@ -57,4 +57,4 @@ def _save(picture: "Image.Image", path: str) -> None:
 
 
 if __name__ == "__main__":
-    commandline.run(main, configs=[PredictConfig], positional=True)
+    commandline.run(main, configs=[PredictConfig], gpus=True, positional=True)

@@ -172,4 +172,4 @@ def _expect(names: list[str], wanted: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, configs=[RunsConfig], positional=True, tensorflow=False)
+    run(main, configs=[RunsConfig], gpus=True, positional=True, tensorflow=False)

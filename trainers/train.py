@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    commandline.run(main, configs=[TrainConfig])
+    commandline.run(main, configs=[TrainConfig], gpus=True)

@@ -9,6 +9,13 @@ import nets
 from nets import _linear_layers
 
 
+@pytest.fixture(params=["cpu", "gpu"], autouse=True)
+def computed_as_on(request, monkeypatch):
+    """Takes the way that each kind of device takes, on the CPU."""
+    if request.param == "gpu":
+        monkeypatch.setattr(_linear_layers, "_on_cpu", lambda: False)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)

@@ -28,6 +28,8 @@ NON_FINITE_FILE = "non_finite_step_{}.npz"
 CHANCE_MARGIN = 0.02
 # Below this share of the largest level a batch's images count as constant.
 CONSTANT_STD = 1e-3
+# Images that are enough to see which units are dead, of which every layer's output is kept.
+MOST_IMAGES = 64
 
 
 class Inquiry:
@@ -81,9 +83,13 @@ class Inquiry:
             step: steps taken before the one that failed, which changed no weights.
         """
         batch = self._global_batch(step)
-        found = locate_non_finite(
-            self._net.build_for(batch["image"]), batch["image"], batch["label"]
-        )
+        model = self._net.build_for(batch["image"])
+        part = len(batch["label"]) // (self._replicas * self._config.accumulation_steps)
+        try:
+            found = locate_non_finite(model, batch["image"], batch["label"], part)
+        except tf.errors.ResourceExhaustedError:
+            with tf.device("/cpu:0"):
+                found = locate_non_finite(model, batch["image"], batch["label"], part)
         names = self._pipeline.file_names(step)
         arrays: dict[str, Any] = {
             name: batch[name].numpy() for name in ("image", "label", "position")
@@ -105,9 +111,10 @@ class Inquiry:
         return f"{message}. The batch is in {file}"
 
     def _global_batch(self, step: int) -> dict[str, tf.Tensor]:
-        """The batch of a step, on one device, after the device chain."""
+        """The batch of a step, after the device chain, in the host's memory."""
         images = self._pipeline.config.train_batch_size // self._host.count
-        return self._on_device(next(iter(self._pipeline.train(images, start=step))))
+        with tf.device("/cpu:0"):
+            return self._on_device(next(iter(self._pipeline.train(images, start=step))))
 
 
 def degenerate_data(images: np.ndarray, labels: np.ndarray) -> list[str]:
@@ -148,6 +155,7 @@ def why_at_chance(
         learning_rate: the current one.
     """
     findings = degenerate_data(np.asarray(images), labels)
+    images = images[:MOST_IMAGES]
     for name, output in _layer_outputs(model, images):
         if "relu" in name or _is_relu(model.get_layer(name)):
             alive = float(tf.reduce_mean(tf.cast(tf.reduce_any(output > 0, axis=0), tf.float32)))
@@ -180,37 +188,66 @@ class NonFinite:
     examples: tuple[int, ...]
 
 
-def locate_non_finite(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> NonFinite | None:
+def locate_non_finite(
+    model: keras.Model, images: tf.Tensor, labels: tf.Tensor, part: int = 0
+) -> NonFinite | None:
     """Follows one global batch forward, then backward, to the first value that is not finite.
 
     The batch goes through the net as in an evaluation, so that examples do not mix through batch
-    statistics. Returns None where everything is finite.
+    statistics, and in parts, as every layer's output is looked at. Returns None where everything is
+    finite.
 
     Args:
         model: the net with the weights before the step.
         images: float32 [B, H, W, 3], after the device chain.
         labels: int32 [B], or float32 [B, N].
+        part: how many images go through the net at once; 0: all.
     """
-    for name, output in [("input", images), *_layer_outputs(model, images)]:
-        if bad := _bad_examples(output):
-            return NonFinite(name, bad)
-    with tf.GradientTape() as tape:
-        loss = losses.cross_entropy(_logits(model(images, training=True)), labels)
-        total = tf.reduce_mean(loss)
-    if bad := _bad_examples(loss):
-        return NonFinite("loss", bad)
-    gradients = tape.gradient(total, model.trainable_variables)
-    for variable, gradient in reversed(
-        list(zip(model.trainable_variables, gradients, strict=True))
-    ):
-        if not bool(tf.reduce_all(tf.math.is_finite(gradient))):
-            return NonFinite(f"gradient of {variable.path}", ())
+    count = len(images)
+    slices = [slice(first, first + (part or count)) for first in range(0, count, part or count)]
+    places: dict[str, list[int]] = {}
+    layers = ["input", *(layer.name for layer in _computing(model))]
+    for each in slices:
+        for name, output in [("input", images[each]), *_layer_outputs(model, images[each])]:
+            if bad := _bad_examples(output):
+                places.setdefault(name, []).extend(each.start + index for index in bad)
+                break
+    if places:
+        first = min(places, key=layers.index)
+        return NonFinite(first, tuple(places[first]))
+    return _backward_non_finite(model, images, labels, slices)
+
+
+def _backward_non_finite(
+    model: keras.Model, images: tf.Tensor, labels: tf.Tensor, slices: Sequence[slice]
+) -> NonFinite | None:
+    bad_losses, bad_gradients = [], set()
+    for each in slices:
+        with tf.GradientTape() as tape:
+            logits = _logits(model(images[each], training=True))
+            loss = losses.cross_entropy(logits, labels[each])
+            total = tf.reduce_sum(loss)
+        bad_losses += [each.start + index for index in _bad_examples(loss)]
+        gradients = tape.gradient(total, model.trainable_variables)
+        bad_gradients |= {
+            index
+            for index, gradient in enumerate(gradients)
+            if not bool(tf.reduce_all(tf.math.is_finite(gradient)))
+        }
+    if bad_losses:
+        return NonFinite("loss", tuple(bad_losses))
+    if bad_gradients:  # backwards, the last layers' are the first
+        return NonFinite(f"gradient of {model.trainable_variables[max(bad_gradients)].path}", ())
     return None
+
+
+def _computing(model: keras.Model) -> list[keras.layers.Layer]:
+    return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
 def _layer_outputs(model: keras.Model, images: tf.Tensor) -> Sequence[tuple[str, tf.Tensor]]:
     """The output of every layer for a batch, in the order of the forward pass."""
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    layers = _computing(model)
     outputs = keras.Model(model.input, [layer.output for layer in layers])(images, training=False)
     return [(layer.name, output) for layer, output in zip(layers, outputs, strict=True)]
 

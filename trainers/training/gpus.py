@@ -1,37 +1,71 @@
 """Which GPUs TensorFlow may use, and what it can do with them."""
 
 import contextlib
+import glob
+import os
 import re
 
 import tensorflow as tf
 
+from base.errors import UserError
+
 Capability = tuple[int, int]
 
+# What NVIDIA's driver makes for each GPU.
+NVIDIA_DEVICES = "/dev/nvidia[0-9]*"
 
-def use(count: int | None) -> list[str]:
+
+def use(count: int | None) -> None:
     """Lets TensorFlow use this machine's first `count` GPUs, and no other; None: all.
 
-    Their memory is taken as it is needed, so that others can use what is left. To be called before
-    TensorFlow has started them; afterwards it can only say which there are.
+    Their memory is taken as it is needed, so that others can use what is left. Without effect once
+    TensorFlow has started its devices.
 
-    Returns:
-        The names of those GPUs, fewer where there are fewer.
+    Raises:
+        UserError: this TensorFlow has no kernels for one of them.
     """
     physical = tf.config.list_physical_devices("GPU")[:count]
-    with contextlib.suppress(RuntimeError):  # started already
+    for gpu in physical:
+        _refuse_without_kernels(gpu)
+    with contextlib.suppress(RuntimeError):  # it has started them
         tf.config.set_visible_devices(physical, "GPU")
         for gpu in physical:
             tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def names(count: int | None) -> list[str]:
+    """The first `count` GPUs by the names that strategies know, fewer where there are fewer."""
+    use(count)
     return [gpu.name for gpu in tf.config.list_logical_devices("GPU")[:count]]
 
 
-def served_by_xla(gpu: tf.config.PhysicalDevice) -> bool:
-    """Whether this TensorFlow's XLA makes kernels for a GPU.
+def unseen() -> str:
+    """Why TensorFlow may see none of this machine's NVIDIA GPUs; empty where there are none."""
+    devices = glob.glob(NVIDIA_DEVICES)
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if not devices or hidden or tf.config.list_physical_devices("GPU"):
+        return ""
+    return (
+        f"this machine has {len(devices)} NVIDIA GPU(s), but TensorFlow sees none: "
+        "pip install -e '.[gpu]' brings CUDA's libraries, and `make doctor` says what is missing"
+    )
 
-    For one that is newer than what it was built for it ends the process.
-    """
+
+def served_by_xla(gpu: tf.config.PhysicalDevice) -> bool:
+    """Whether XLA is known to have kernels for a GPU, one of NVIDIA's that TensorFlow knows."""
     own = capability(gpu)
-    return own is not None and own[0] <= max((major for major, _ in _built_for()), default=0)
+    return own is not None and _built_for(own)
+
+
+def _refuse_without_kernels(gpu: tf.config.PhysicalDevice) -> None:
+    own = capability(gpu)
+    if own and not _built_for(own):
+        name = tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+        raise UserError(
+            f"{name} has compute capability {own[0]}.{own[1]}, for which this TensorFlow "
+            f"{tf.__version__} has no kernels: use NVIDIA's container (docs/gpu.md), other GPUs "
+            "(CUDA_VISIBLE_DEVICES), or --replicas=cpu"
+        )
 
 
 def capability(gpu: tf.config.PhysicalDevice) -> Capability | None:
@@ -39,11 +73,16 @@ def capability(gpu: tf.config.PhysicalDevice) -> Capability | None:
     return tf.config.experimental.get_device_details(gpu).get("compute_capability")
 
 
-def _built_for() -> list[Capability]:
-    """The compute capabilities that this TensorFlow has kernels or PTX for."""
+def _built_for(own: Capability) -> bool:
+    """Whether this TensorFlow has kernels for a compute capability.
+
+    Those of an earlier minor number serve too, those of an earlier major one do not; nor does its
+    PTX for later ones, in practice: TensorFlow 2.21 ends the process on compute capability 12.
+    """
     listed = tf.sysconfig.get_build_info().get("cuda_compute_capabilities", [])
     numbers = (re.fullmatch(r"(?:sm|compute)_(\d+)(\d)a?", name) for name in listed)
-    return [(int(each[1]), int(each[2])) for each in numbers if each]
+    served = [(int(each[1]), int(each[2])) for each in numbers if each]
+    return not served or any(each[0] == own[0] and each <= own for each in served)
 
 
 def fused_batch_norm(

@@ -5,6 +5,7 @@ It holds the tf.distribute strategy and who else trains along, and hands out bat
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -109,13 +110,16 @@ def _strategy(replicas: str, distribution: str) -> tf.distribute.Strategy:
     if match := re.fullmatch(r"cpu(?::(\d+))?", replicas):
         devices = _split_cpu(int(match[1] or 1))
     elif replicas == "auto":
-        devices = gpus.use(None) or ["/cpu:0"]
+        if reason := gpus.unseen():
+            print(f"warning: {reason}; the CPU trains", file=sys.stderr)
+        devices = gpus.names(None) or ["/cpu:0"]
     elif replicas.isdigit() and int(replicas) > 0:
-        devices = gpus.use(int(replicas))
+        devices = gpus.names(int(replicas))
         if len(devices) < int(replicas):
             raise UserError(
-                f"--replicas={replicas}, but TensorFlow sees {len(devices)} GPUs: "
-                f"use --replicas=auto, or --replicas=cpu:{replicas} to split the CPU"
+                f"--replicas={replicas}, but "
+                + (gpus.unseen() or f"TensorFlow sees {len(devices)} GPUs: use --replicas=auto")
+                + f", or --replicas=cpu:{replicas} to split the CPU"
             )
     else:
         raise UserError(f"--replicas={replicas} is none of auto, a number of GPUs, cpu:N")

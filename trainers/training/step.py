@@ -99,10 +99,8 @@ class TrainStep:
         self._average_statistics = tf.function(
             lambda: strategy.run(self._replica_average), autograph=False
         )
-        # AutoGraph converts the loop over steps alone: what is inside has nothing to convert, and
-        # tracing it took many times longer.
-        self._one_step = tf.autograph.experimental.do_not_convert(self._replica_step)
-        self._compiled_steps = tf.function(self._take_steps)
+        # Nothing here is for AutoGraph to convert, and with it tracing took many times longer.
+        self._compiled_steps = tf.function(self._take_steps, autograph=False)
 
     def variables(self) -> dict[str, Any]:
         """Everything beside the model that a checkpoint must keep, by name."""
@@ -161,14 +159,21 @@ class TrainStep:
         with tf.device(self._strategy.extended.worker_devices[0]):
             # A GPU's integers of this type lie in the host's memory, so that the host knows them.
             count, rates = tf.identity(count), tf.identity(rates)
+            begin = tf.zeros_like(count)
         rows = tf.TensorArray(tf.float32, size=count, element_shape=[COLUMNS])
         ready = tf.TensorArray(tf.float64, size=count, element_shape=[])
-        for index in tf.range(count):
+
+        def take_step(
+            index: tf.Tensor, rows: tf.TensorArray, ready: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
             batches = [next(iterator) for _ in range(self._config.accumulation_steps)]
-            results = self._strategy.run(self._one_step, args=(batches, rates[index]))
+            results = self._strategy.run(self._replica_step, args=(batches, rates[index]))
             row, there = (self._strategy.experimental_local_results(each)[0] for each in results)
-            rows = rows.write(index, row)
-            ready = ready.write(index, there)
+            return index + 1, rows.write(index, row), ready.write(index, there)
+
+        _, rows, ready = tf.while_loop(
+            lambda index, *_: index < count, take_step, (begin, rows, ready), parallel_iterations=1
+        )
         return rows.stack(), ready.stack()
 
     def _replica_step(

@@ -46,6 +46,22 @@ def test_chance_is_the_logarithm_of_the_classes():
     assert not diagnosis.at_chance(math.log(1000) * 0.9, 1000)
 
 
+@pytest.mark.parametrize("part", [1, 3, 4, 8])
+def test_parts_of_a_batch_find_what_the_whole_finds(model, part):
+    images = IMAGES.copy()
+    images[2, 3, 3, 0] = images[6, 0, 0, 0] = np.inf
+    images[7] *= 1e38  # is finite, and overflows in the first layers
+    whole = diagnosis.locate_non_finite(model, tf.constant(images), tf.constant(LABELS))
+    assert whole == diagnosis.NonFinite("input", (2, 6))
+    parts = diagnosis.locate_non_finite(model, tf.constant(images), tf.constant(LABELS), part)
+    assert parts == whole
+    images[[2, 6]] = 0
+    whole = diagnosis.locate_non_finite(model, tf.constant(images), tf.constant(LABELS))
+    assert whole is not None and whole.examples == (7,)
+    parts = diagnosis.locate_non_finite(model, tf.constant(images), tf.constant(LABELS), part)
+    assert parts == whole
+
+
 def test_dead_units_are_named(model):
     dead = keras.models.clone_model(model)
     dead.set_weights(model.get_weights())
