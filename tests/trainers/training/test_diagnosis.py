@@ -50,7 +50,7 @@ def test_chance_is_the_logarithm_of_the_classes():
 def test_parts_of_a_batch_find_what_the_whole_finds(model, part):
     images = IMAGES.copy()
     images[2, 3, 3, 0] = images[6, 0, 0, 0] = np.inf
-    images[7] *= 1e38  # is finite, and overflows in the first layers
+    images[7] = 3e38  # is finite, and overflows in the first layers
     whole = diagnosis.locate_non_finite(model, tf.constant(images), tf.constant(LABELS))
     assert whole == diagnosis.NonFinite("input", (2, 6))
     parts = diagnosis.locate_non_finite(model, tf.constant(images), tf.constant(LABELS), part)
