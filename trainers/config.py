@@ -67,6 +67,15 @@ class TrainConfig:
         "Whether XLA compiles the net and the optimizer; auto: on GPUs that it has kernels for.",
         choices=("auto", "true", "false"),
     )
+    deterministic: bool = flag(
+        False,
+        "On GPUs too, only kernels that repeat to the bit, which are slower; the CPU's always do.",
+    )
+    gradient_exchange: str = flag(
+        "float32",
+        "What gradients are sent in between replicas; bfloat16 halves the bytes and rounds them.",
+        choices=("float32", "bfloat16"),
+    )
     precision: str = flag(
         "float32",
         "Arithmetic of the net; the variables are float32 in any case.",

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Callable
 from typing import IO, Any
 
+import tensorflow as tf
+
 import nets
 from base.errors import UserError
 from pipelines.input_pipeline import InputPipeline
@@ -57,6 +59,8 @@ def opened(config: TrainConfig) -> tuple[Devices, InputPipeline]:
     Raises:
         UserError: there are none such, or the flags as a whole are of no use.
     """
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     devices = open_devices(config.replicas, config.distribution)
     pipeline = InputPipeline(open_dataset(config.pipeline), config.pipeline, devices.host)
     batch = config.pipeline.train_batch_size

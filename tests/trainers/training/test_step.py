@@ -261,3 +261,14 @@ def test_the_loss_is_the_one_that_the_flags_name():
     logits = model(data["image"], training=True)
     expected = tf.reduce_sum(losses.sigmoid()(logits, data["label"]))
     np.testing.assert_allclose(row[LOSS], expected, rtol=1e-5)
+
+
+@pytest.mark.slow(reason="it compiles steps for several replicas")
+def test_gradients_may_travel_in_half_the_bytes():
+    whole, halved = (
+        make("alexnet_small", 56, 2, gradient_exchange=dtype) for dtype in ("float32", "bfloat16")
+    )
+    a, b = whole.take(3, 2e-4), halved.take(3, 2e-4)
+    np.testing.assert_array_equal(a[0, :4], b[0, :4], "what is counted does not travel so")
+    np.testing.assert_allclose(a[:, LOSS], b[:, LOSS], rtol=1e-3)
+    assert a[2, LOSS] != b[2, LOSS]
