@@ -52,7 +52,7 @@ def step(flags: list[str]) -> None:
     from pipelines.input_pipeline import InputPipeline
     from pipelines.reading.dataset import open_dataset
     from trainers.config import parse
-    from trainers.training.replicas import open_devices
+    from trainers.training.devices.replicas import open_devices
     from trainers.training.step import MAX_STEPS
     from trainers.training.trainer import Trainer
 
@@ -87,7 +87,7 @@ def _bytes(tensor: tf.Tensor) -> int:
 
 def devices(replicas: str) -> None:
     """Prints how many logical GPUs there are once the devices are open."""
-    from trainers.training.replicas import open_devices
+    from trainers.training.devices.replicas import open_devices
 
     open_devices(replicas)
     print(len(tf.config.list_logical_devices("GPU")), len(tf.config.get_visible_devices("GPU")))

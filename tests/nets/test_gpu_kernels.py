@@ -10,7 +10,7 @@ import tensorflow as tf
 import nets
 from nets import _linear_layers
 from tests.making.gpu_kernels import without_gpu_kernel
-from trainers.training import gpus
+from trainers.training.devices import gpus
 
 # What says how wide a layer is, or how it begins: other kernels are not needed for it.
 _NO_KIND = ("name", "filters", "units", "rate", "dtype")

@@ -27,7 +27,7 @@ from trainers.scoring.protocols import Plan, Views
 from trainers.scoring.real_labels import read_real_labels
 from trainers.scoring.tally import Tally
 from trainers.training import models
-from trainers.training.replicas import open_devices
+from trainers.training.devices.replicas import open_devices
 from trainers.training.validation import Score
 
 Scored = tuple[np.ndarray, np.ndarray, np.ndarray]

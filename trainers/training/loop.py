@@ -59,6 +59,8 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
         logbook.say(f"run folder: {run.directory}")
         if step := trainer.state.step:
             logbook.say(f"continuing after step {step} of {trainer.agenda.total_steps}")
+        if line := trainer.memory.line():
+            logbook.say(line)
         received = stack.enter_context(_stop_signals())
         score = Loop(trainer, run, logbook, received, watch).run()
         logbook.say(f"{run.directory}: validation {score.line()} over {score.images} images")

@@ -17,8 +17,8 @@ from base.errors import UserError
 from pipelines.config import Phase
 from trainers.config import TrainConfig
 from trainers.run_folder.folder import new_run
+from trainers.training.devices.replicas import MIRRORED
 from trainers.training.loop import train_run
-from trainers.training.replicas import MIRRORED
 from trainers.training.session import opened
 from trainers.training.step import INPUT_WAIT, MAX_STEPS
 from trainers.training.trainer import Trainer

@@ -153,6 +153,7 @@ class Optimizer:
 
     Attributes:
         step: int64 [], how many steps were applied.
+        slots_per_variable: how many values it keeps of each trained one.
     """
 
     def __init__(
@@ -174,6 +175,7 @@ class Optimizer:
             bias_rate_factor: what multiplies the biases' learning rate (Caffe's AlexNet: 2).
         """
         self._rule, self._variables = rule, list(variables)
+        self.slots_per_variable = len(rule.slots)
         decayed_paths = {variable.path for variable in decayed}
         self._decay = [decay * (v.path in decayed_paths) for v in self._variables]
         self._factor = [bias_rate_factor if v.name == "bias" else 1.0 for v in self._variables]

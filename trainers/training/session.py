@@ -13,9 +13,9 @@ from pipelines.reading.dataset import open_dataset
 from trainers.config import TrainConfig
 from trainers.run_folder.continuing import claim, find_interrupted, load_plugins, numbered_run
 from trainers.run_folder.folder import Run, new_run
+from trainers.training.devices.replicas import Devices, open_devices, refuse_broken_links
 from trainers.training.loop import train_run
 from trainers.training.optimizers import OPTIMIZERS
-from trainers.training.replicas import Devices, open_devices, refuse_broken_links
 from trainers.training.schedules import SCHEDULES
 from trainers.training.trainer import Trainer
 from trainers.training.validation import Score

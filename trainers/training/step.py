@@ -21,10 +21,11 @@ import tensorflow as tf
 
 from trainers.config import TrainConfig
 from trainers.run_folder import checkpoints
-from trainers.training import gpus, losses
+from trainers.training import losses
+from trainers.training.devices import gpus
+from trainers.training.devices.replicas import mean_over_replicas
 from trainers.training.models import TrainedNet
 from trainers.training.optimizers import OPTIMIZERS, Optimizer, chosen
-from trainers.training.replicas import mean_over_replicas
 
 Batch = dict[str, tf.Tensor]
 

@@ -19,7 +19,8 @@ from trainers.run_folder.files import LoopState
 from trainers.run_folder.folder import Run
 from trainers.training import models
 from trainers.training.agenda import Agenda
-from trainers.training.replicas import Devices
+from trainers.training.devices import gpus, memory
+from trainers.training.devices.replicas import Devices
 from trainers.training.schedules import SCHEDULES, Position, with_warmup
 from trainers.training.step import COLUMNS, TrainStep, stamped
 from trainers.training.validation import CenterCrop, Score
@@ -35,6 +36,7 @@ class Trainer:
         agenda: what is due when.
         net: what is trained.
         step: the compiled step.
+        memory: what a step takes of each GPU's.
         state: where it stands.
     """
 
@@ -64,6 +66,13 @@ class Trainer:
             on_device = pipeline.chains(Phase.TRAIN).on_device
             compiled = devices.compiles(config.jit_compile, self.net.model)
             self.step = TrainStep(config, self.net, on_device, devices.strategy, compiled=compiled)
+        self.memory = memory.Plan(
+            needs=memory.estimate(self.net.model, self.step.optimizer.slots_per_variable),
+            batch=config.pipeline.train_batch_size,
+            replicas=devices.replicas,
+            parts=config.accumulation_steps,
+            limit=gpus.smallest_memory() if devices.gpus else None,
+        )
         self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
         self._protocol = CenterCrop(self._evaluated, pipeline, devices, compiled=compiled)
         self.state = LoopState(
@@ -95,10 +104,16 @@ class Trainer:
         """Takes the next `count` steps; their rows, as `TrainStep.take_steps` gives them.
 
         The state is left as it is: the rows may say that a step failed.
+
+        Raises:
+            UserError: a device's memory is not enough.
         """
         first = self.state.step
         rates: Sequence[float] = [self.learning_rate(first + index) for index in range(count)]
-        return self.step.take_steps(batches, rates)
+        try:
+            return self.step.take_steps(batches, rates)
+        except tf.errors.ResourceExhaustedError:
+            raise self.memory.out_of_memory() from None
 
     def learning_rate(self, step: int) -> float:
         """The rate of the step that comes after `step` steps."""

@@ -11,8 +11,8 @@ from data_prep import schema
 from pipelines.config import Phase
 from pipelines.input_pipeline import InputPipeline
 from trainers.training import losses
+from trainers.training.devices.replicas import Devices
 from trainers.training.models import logits_only
-from trainers.training.replicas import Devices
 from trainers.training.step import maybe_compiled
 
 

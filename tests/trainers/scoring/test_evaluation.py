@@ -21,7 +21,7 @@ from trainers.config import TrainedConfig
 from trainers.scoring import evaluation, protocols
 from trainers.scoring.config import EvaluateConfig
 from trainers.scoring.real_labels import read_real_labels
-from trainers.training.replicas import open_devices
+from trainers.training.devices.replicas import open_devices
 
 pytestmark = pytest.mark.slow(reason="each protocol is compiled for nets of several sizes")
 

@@ -18,7 +18,7 @@ from trainers.scoring import evaluation
 from trainers.scoring.config import EvaluateConfig
 from trainers.serving import pictures, predictions
 from trainers.serving.config import PredictConfig
-from trainers.training.replicas import open_devices
+from trainers.training.devices.replicas import open_devices
 
 SIZE, CROP, IMAGES = 96, 64, 6
 RNG = np.random.default_rng(0)

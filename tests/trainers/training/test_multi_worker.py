@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from trainers import config
 from trainers.run_folder.metrics import METRICS_FILE, read_metrics
 from trainers.training import session
-from trainers.training.replicas import MULTI_WORKER, open_devices
+from trainers.training.devices.replicas import MULTI_WORKER, open_devices
 
 pytestmark = pytest.mark.end_to_end
 

@@ -11,8 +11,8 @@ import nets
 from pipelines.config import PipelineConfig
 from trainers.config import TrainConfig
 from trainers.training import losses
+from trainers.training.devices.replicas import open_devices
 from trainers.training.models import TrainedNet
-from trainers.training.replicas import open_devices
 from trainers.training.step import GRADIENT_NORM, LOSS, TrainStep, stamped
 
 BATCH, CLASSES = 8, 10

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from base.errors import UserError
-from trainers.training.replicas import open_devices, refuse_broken_links
+from trainers.training.devices.replicas import open_devices, refuse_broken_links
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])

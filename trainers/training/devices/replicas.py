@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from base.errors import UserError
 from pipelines.reading.order import Host
-from trainers.training import gpus
+from trainers.training.devices import gpus
 
 MIRRORED = "mirrored"
 MULTI_WORKER = "multi_worker"

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import re
+import subprocess
 
 import tensorflow as tf
 
@@ -49,6 +50,16 @@ def unseen() -> str:
         f"this machine has {len(devices)} NVIDIA GPU(s), but TensorFlow sees none: "
         "pip install -e '.[gpu]' brings CUDA's libraries, and `make doctor` says what is missing"
     )
+
+
+def smallest_memory() -> int | None:
+    """Bytes of the NVIDIA GPU that has the fewest; None where there is none that says so."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        return min(int(line) * 2**20 for line in done.stdout.split("\n") if line.strip())
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
 
 
 def served_by_xla(gpu: tf.config.PhysicalDevice) -> bool:

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 import nets
 from base.errors import UserError
-from trainers.training import gpus
-from trainers.training.replicas import open_devices
+from trainers.training.devices import gpus
+from trainers.training.devices.replicas import open_devices
 
 
 def normalized(fused, images: np.ndarray) -> list[np.ndarray]:
