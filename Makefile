@@ -4,6 +4,7 @@
 # make cover  sets up, runs every test, and prints which lines of the rooms none has run
 # make lint   sets up and runs the linter, the formatter's check and the type checker
 # make bench  sets up and measures speed beside the peers; SOURCE=/path/to/the/tars: on those
+# make doctor sets up and says what this machine has for training, what it lacks, and what will bind
 # make setup  sets up alone
 #
 # What is installed is pinned by constraints.txt, so that runs repeat to the bit elsewhere;
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),gpu)
 DEMO := demo
 
-.PHONY: demo test quick cover lint bench setup clean
+.PHONY: demo test quick cover lint bench doctor setup clean
 
 setup: $(VENV)/.setup
 test quick cover lint: $(VENV)/.setup_test
@@ -79,11 +80,16 @@ bench:
 	    --data_dir=$(DEMO)/bench
 	$(BIN)/python benchmarks/input_pipelines.py --data_dir=$(DEMO)/bench --figures=$(FIGURES)
 	$(BIN)/python benchmarks/training_steps.py --rounds=3 --figures=$(FIGURES)
+	$(if $(GPU),$(BIN)/python benchmarks/training_steps.py --device=gpu --batch_size=256 \
+	    --rounds=3 --figures=$(FIGURES))
 	$(BIN)/python trainers/benchmark.py --flagfile=flags/alexnet.cfg --data=synthetic \
 	    --train_batch_size=32 --rounds=3 --figures=$(FIGURES)
 	@echo
 	@echo 'All figures; systems that are left out could not be installed or do not run here:'
 	$(BIN)/python benchmarks/speed_table.py --figures=$(FIGURES)
+
+doctor: setup
+	$(BIN)/python benchmarks/doctor.py --data_dir=$(DEMO)/data
 
 # Two test files at a time, as most of their time is Python's, on one core; the longest begin.
 PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder

@@ -5,8 +5,9 @@
 Prints `ready` after the first steps; then answers `parameters` by how many numbers are trained, and
 a number of seconds by the images per second over that time.
 
-Every system takes the same step in float32 on the CPU: forward, backward, SGD with momentum, L2 on
-the kernels; on one batch that is in memory already. Ours is the whole step as the trainer takes it,
+Every system takes the same step, in float32 on the CPU, or in bfloat16 on one GPU (`on the GPU` in
+its name): forward, backward, SGD with momentum, L2 on the kernels; on one batch that is in memory
+already. Ours is the whole step as the trainer takes it,
 which also subtracts the mean from uint8 images, counts top-1 and top-5, and looks for gradients
 that are not finite. The peers' nets are ours, layer by layer.
 """
@@ -24,6 +25,12 @@ from base.spec import Call, parse_call
 CONTIGUOUS = "pytorch, contiguous"
 CHANNELS_LAST = "pytorch, channels last"
 SYSTEMS = (OURS, CONTIGUOUS, CHANNELS_LAST)
+OURS_ON_GPU = "ours, on the GPU"
+COMPILED = "pytorch, compiled, channels last, on the GPU"
+GPU_SYSTEMS = (OURS_ON_GPU, COMPILED)
+
+# Taken at once, as a training loop does: waiting for each would leave a GPU idle in between.
+STEPS_ON_GPU = 20
 
 CLASSES = 1000
 MOMENTUM = 0.9
@@ -36,14 +43,16 @@ class Step:
 
     Attributes:
         parameters: how many numbers are trained.
-        take: takes one step, and returns when it is done.
+        take: takes steps, and returns when they are done.
+        steps: how many.
     """
 
     parameters: int
     take: Callable[[], object]
+    steps: int = 1
 
 
-def ours(call: Call, batch_size: int, image_size: int, threads: int) -> Step:
+def ours(call: Call, batch_size: int, image_size: int, threads: int, *, gpu: bool = False) -> Step:
     """The workspace's step, as the trainer takes it."""
     from base.tensorflow_start import start_tensorflow
 
@@ -67,11 +76,13 @@ def ours(call: Call, batch_size: int, image_size: int, threads: int) -> Step:
         net=str(call),
         optimizer=f"sgd({MOMENTUM})",
         weight_decay=WEIGHT_DECAY,
-        replicas="cpu",
+        replicas="1" if gpu else "cpu",
+        precision="mixed_bfloat16" if gpu else "float32",
     )
     trainer = trainer_to_measure(config)
     batches = trainer.batches(repeat_first=True)
-    return Step(parameters(trainer), lambda: bare_steps(trainer, batches, 1))
+    steps = STEPS_ON_GPU if gpu else 1
+    return Step(parameters(trainer), lambda: bare_steps(trainer, batches, steps), steps)
 
 
 def pytorch(
@@ -100,6 +111,37 @@ def pytorch(
         optimizer.step()
 
     return Step(sum(p.numel() for p in net.parameters()), take)
+
+
+def pytorch_on_gpu(call: Call, batch_size: int, image_size: int) -> Step:
+    """PyTorch as it is quickest on a GPU: compiled, channels last, bfloat16, fused optimizer."""
+    import torch
+    from torch import nn
+
+    torch.backends.cudnn.benchmark = True
+    device, layout = "cuda", torch.channels_last
+    images = torch.randn(batch_size, 3, image_size, image_size, device=device)
+    images = images.to(memory_format=layout)
+    labels = torch.randint(CLASSES, (batch_size,), device=device)
+    net = PYTORCH_NETS[call.name](image_size, **call.keywords).to(device, memory_format=layout)
+    optimizer = torch.optim.SGD(
+        net.parameters(), lr=0.0, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, fused=True
+    )
+    loss, compiled = nn.CrossEntropyLoss(), torch.compile(net.train())
+
+    def take() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16):
+            value = loss(compiled(images), labels)
+        value.backward()
+        optimizer.step()
+
+    def take_several() -> None:  # the host may run ahead, as ours does
+        for _ in range(STEPS_ON_GPU):
+            take()
+        torch.cuda.synchronize()
+
+    return Step(sum(p.numel() for p in net.parameters()), take_several, STEPS_ON_GPU)
 
 
 def pytorch_alexnet(image_size: int) -> Any:
@@ -193,8 +235,10 @@ PYTORCH_NETS: dict[str, Callable[..., Any]] = {
 def make_step(system: str, net: str, batch_size: int, image_size: int, threads: int) -> Step:
     """The step of one of SYSTEMS."""
     sizes = (parse_call(net), batch_size, image_size, threads)
-    if system == OURS:
-        return ours(*sizes)
+    if system in (OURS, OURS_ON_GPU):
+        return ours(*sizes, gpu=system == OURS_ON_GPU)
+    if system == COMPILED:
+        return pytorch_on_gpu(*sizes[:3])
     return pytorch(*sizes, channels_last=system == CHANNELS_LAST)
 
 
@@ -214,7 +258,7 @@ def main() -> None:
         count, start = 0, time.perf_counter()
         while (elapsed := time.perf_counter() - start) < float(line):
             step.take()
-            count += 1
+            count += step.steps
         print(count * batch_size / elapsed, flush=True)
 
 

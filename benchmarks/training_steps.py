@@ -1,12 +1,13 @@
-"""Measures the training step beside PyTorch's, side by side in one run, on the CPU.
+"""Measures the training step beside PyTorch's, side by side in one run, on the CPU or one GPU.
 
     python benchmarks/training_steps.py
+    python benchmarks/training_steps.py --device=gpu --batch_size=256
 
 Both take the same step of the same nets in float32, with the same number of threads: forward,
 backward, SGD with momentum, L2. PyTorch runs in both of its memory layouts, and the better one
 counts. Each runs in a process of its own, and they take turns, because a machine's speed drifts by
 more than the systems differ. PyTorch comes with the `bench` extra; where it is missing it is left
-out.
+out. On a GPU both compute in bfloat16, and PyTorch is compiled, with channels last.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from base.comparison import OURS, Comparison
 from base.errors import UserError
 from base.spec import parse_call
 from benchmarks.contender import Contender, measure_in_turns
-from benchmarks.training_step_peers import PYTORCH_NETS, SYSTEMS
+from benchmarks.training_step_peers import GPU_SYSTEMS, OURS_ON_GPU, PYTORCH_NETS, SYSTEMS
 
 # What ours should reach, as a multiple of PyTorch in its better layout.
 TARGETS = {"alexnet": 1.5, "resnet50": 1.0}
@@ -37,6 +38,7 @@ class StepPeersConfig:
     batch_size: int = flag(32, "Images of a step.")
     image_size: int = flag(0, "Side of the images, in pixels; 0: the net's own.")
     threads: int = flag(2, "Threads of each system.")
+    device: str = flag("cpu", "What computes.", choices=("cpu", "gpu"))
     rounds: int = flag(5, "How often each system is measured; medians are printed.")
     seconds: float = flag(3.0, "How long each measurement lasts, at least.")
     figures: str = flag("", "File to which the figures are added, for benchmarks/speed_table.py.")
@@ -56,8 +58,8 @@ def main() -> None:
     """Prints a comparison for each net."""
     config = config_from_flags(StepPeersConfig)
     print(
-        f"training steps of {config.batch_size} images in float32, {config.threads} threads, "
-        f"{config.rounds} rounds"
+        f"training steps of {config.batch_size} images on the {config.device.upper()}, "
+        f"{config.threads} threads, {config.rounds} rounds"
     )
     for net in config.nets:
         with contextlib.ExitStack() as stack:
@@ -65,6 +67,8 @@ def main() -> None:
             parameters = _same_parameters(net, contenders)
             rates = measure_in_turns(contenders, config.rounds, config.seconds)
         title = f"training {net}, {parameters:,} parameters"
+        if OURS_ON_GPU in rates:
+            rates = {OURS: rates.pop(OURS_ON_GPU), **rates}
         comparison = Comparison(title, rates, targets(net, rates), left_out)
         comparison.save(config.figures)
         print("\n".join(["", *comparison.lines()]), flush=True)
@@ -77,9 +81,10 @@ def _contenders(
     contenders, left_out = [], {}
     size = config.image_size or nets.entry(parse_call(net).name).image_size
     numbers = [str(number) for number in (config.batch_size, size, config.threads)]
-    # A GPU, where there is one, would take ours away from the comparison.
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    for system in SYSTEMS:
+    on_gpu = config.device == "gpu"
+    # A GPU, where there is one, would take ours away from the comparison on the CPU.
+    environment = {**os.environ, **({} if on_gpu else {"CUDA_VISIBLE_DEVICES": "-1"})}
+    for system in GPU_SYSTEMS if on_gpu else SYSTEMS:
         contender = Contender(
             system, "benchmarks.training_step_peers", [system, net, *numbers], environment
         )
@@ -87,7 +92,7 @@ def _contenders(
         problem = contender.ready()
         if not problem:
             contenders.append(contender)
-        elif system == OURS:
+        elif system in (OURS, OURS_ON_GPU):
             raise UserError(problem.removeprefix("base.UserError: "))
         else:
             left_out[system] = problem
@@ -99,7 +104,7 @@ def _same_parameters(net: str, contenders: Sequence[Contender]) -> int:
     counts = {contender.name: int(contender.ask("parameters")) for contender in contenders}
     if len(set(counts.values())) > 1:
         raise RuntimeError(f"{net} is not the same net everywhere: {counts}")
-    return counts[OURS]
+    return next(iter(counts.values()))
 
 
 def targets(net: str, rates: dict[str, list[float]]) -> dict[str, float]:
@@ -116,4 +121,4 @@ def targets(net: str, rates: dict[str, list[float]]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run(main, configs=[StepPeersConfig], tensorflow=False)
+    run(main, configs=[StepPeersConfig], tensorflow=False, gpus=True)

@@ -35,6 +35,7 @@ __all__ = [
     "Net",
     "PublishedError",
     "build",
+    "count_macs",
     "decay_variables",
     "entry",
     "example_seeds",
@@ -76,6 +77,13 @@ def build(
     from . import _model
 
     return _model.build_model(net, num_classes, image_size, variant)
+
+
+def count_macs(model: keras.Model) -> int:
+    """Multiply-adds of a built net for one image, without biases, normalisation and pooling."""
+    from . import _summary
+
+    return _summary.count_macs(model)
 
 
 def decay_variables(name: str, model: keras.Model) -> list[Any]:

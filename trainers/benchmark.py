@@ -1,4 +1,4 @@
-"""Measures what the training loop costs over the bare compiled step.
+"""Measures the training loop beside the bare compiled step, and says what binds it.
 
     python trainers/benchmark.py --flagfile=flags/alexnet.cfg --data=synthetic
 
@@ -7,6 +7,10 @@ nothing and leaves no run folder. Time and again it is stopped, and the same num
 taken without it, on one batch that is in memory already; medians over these rounds are printed,
 because a machine's speed drifts while one measures. With --data=synthetic what remains is the
 loop's own work, else the input pipeline's is in it.
+
+On GPUs it also says how much of their peak the net's operations reach. The verdict compares what
+each part of the way reaches by itself: the input, the copy to the GPU, computing, and the exchange
+of gradients between replicas.
 """
 
 import dataclasses
@@ -60,11 +64,17 @@ def main() -> None:
     rounds = measurement.measure(trainer, config.rounds, config.seconds)
     comparison = compared(config.training.net, rounds, batch)
     comparison.save(config.figures)
-    lines = [*comparison.lines(), _waited(rounds)]
+    lines = [*comparison.lines(), _not_computing(rounds)]
+    bare = statistics.median(each.steps * batch / each.bare for each in rounds)
+    lines += utilization(measurement.model_flops(trainer), bare, config.training.precision)
     peaks = {"the whole process": measurement.peak_bytes(), **measurement.peak_device_bytes()}
     for owner, peak in peaks.items():
         lines.append(f"{'peak memory':24}{peak / 2**30:>9.2f}  GiB, of {owner}")
-    print("\n".join(lines))
+    way = measurement.way(trainer, bare, config.seconds)
+    for part, rate in dataclasses.asdict(way).items():
+        if rate is not None:
+            lines.append(f"{part + ' alone':24}{rate:>9,.0f}  images/s")
+    print("\n".join([*lines, "", way.verdict()]))
 
 
 def compared(net: str, rounds: "list[Round]", batch_size: int) -> Comparison:
@@ -82,9 +92,28 @@ def compared(net: str, rounds: "list[Round]", batch_size: int) -> Comparison:
     return Comparison(f"the training loop, {net}", rates, {BARE: 1 - WANTED_OVERHEAD})
 
 
-def _waited(rounds: "list[Round]") -> str:
-    waited = statistics.median(each.waited / each.loop for each in rounds)
-    return f"{'waiting for data':24}{waited:>9.1%}  of the loop's time"
+def utilization(flops: float, images_per_second: float, precision: str) -> list[str]:
+    """The net's operations a second, and their share of the GPUs' peak; nothing on the CPU.
+
+    Args:
+        flops: floating-point operations of one image's step.
+        images_per_second: of the bare step, on all GPUs.
+        precision: --precision.
+    """
+    from trainers.training.devices import gpus, peaks
+
+    names = gpus.device_names()
+    if not names:
+        return []
+    reached = flops * images_per_second / len(names)
+    peak = peaks.peak_flops(names[0], precision)
+    share = f", {reached / peak:.0%} of its peak in {precision}" if peak else ""
+    return [f"{'model operations':24}{reached / 1e12:>9.1f}  TFLOP/s a GPU ({names[0]}){share}"]
+
+
+def _not_computing(rounds: "list[Round]") -> str:
+    share = max(0.0, statistics.median(1 - each.bare / each.loop for each in rounds))
+    return f"{'waiting':24}{share:>9.1%}  of the loop's time, for data and for the loop"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,21 @@ import tensorflow as tf
 
 import nets
 from base.errors import UserError
-from pipelines.config import Phase
+from pipelines.config import SYNTHETIC, Phase
 from trainers.config import TrainConfig
 from trainers.run_folder.folder import new_run
 from trainers.training.devices.replicas import MIRRORED
 from trainers.training.loop import train_run
 from trainers.training.session import opened
-from trainers.training.step import INPUT_WAIT, MAX_STEPS
+from trainers.training.step import MAX_STEPS
 from trainers.training.trainer import Trainer
+
+REMEDIES = {
+    "input": "pipelines/benchmark.py, which says which of its stages binds",
+    "copy": "fewer processes on the host's memory: images travel as uint8 already",
+    "compute": "--precision=mixed_bfloat16; --jit_compile=true; a larger --train_batch_size",
+    "exchange": "--gradient_exchange=bfloat16, or --accumulation_steps with a larger batch",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +39,11 @@ class Round:
     Attributes:
         steps: how many.
         loop: seconds in the loop, with all that it does between the steps.
-        waited: those of them in which the steps waited for their data.
         bare: seconds of the compiled steps by themselves, on one batch again and again.
     """
 
     steps: int
     loop: float
-    waited: float
     bare: float
 
 
@@ -85,6 +91,101 @@ def measure(trainer: Trainer, rounds: int, seconds: float) -> list[Round]:
     return measured.rounds
 
 
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """What the parts of the way to a trained net reach, each by itself, in images per second.
+
+    Attributes:
+        input: the host's pipeline, up to a batch in the host's memory; None for synthetic data.
+        copy: batches to the GPUs; None where the CPU trains.
+        compute: the step without the exchange between replicas.
+        exchange: the gradients between replicas; None for one replica.
+    """
+
+    input: float | None
+    copy: float | None
+    compute: float
+    exchange: float | None
+
+    def verdict(self) -> str:
+        """What binds, and which flags would help."""
+        # Gradients are sent after they are computed; what makes and copies batches works beside.
+        exchange = self.exchange or math.inf
+        step = 1 / (1 / self.compute + 1 / exchange)
+        beside = {"input": self.input, "copy": self.copy}
+        rates = {name: rate for name, rate in beside.items() if rate is not None} | {"step": step}
+        binding = min(rates, key=rates.__getitem__)
+        others = min((rate for name, rate in rates.items() if name != binding), default=math.inf)
+        if binding == "step":
+            binding = "exchange" if exchange < self.compute else "compute"
+        room = "" if math.isinf(others) else f"; the rest would take {others:,.0f}"
+        return f"verdict: {binding} binds{room}. Try: {REMEDIES[binding]}"
+
+
+def way(trainer: Trainer, bare: float, seconds: float) -> Way:
+    """Measures each part of the way by itself.
+
+    Args:
+        trainer: of `trainer_to_measure`.
+        bare: images per second of the bare step, all replicas together.
+        seconds: how long each measurement lasts, at least.
+    """
+    config, devices = trainer.config, trainer.devices
+    batch = config.pipeline.train_batch_size
+    synthetic = config.pipeline.data == SYNTHETIC
+    exchange = None
+    if devices.replicas > 1:
+        exchange = batch / _seconds_of(_exchange(trainer), seconds)
+    compute = bare if exchange is None else 1 / max(1e-9, 1 / bare - 1 / exchange)
+    batches = iter(trainer.pipeline.train(batch // devices.replicas))
+    part = batch // devices.replicas
+    copied = next(batches)["image"]
+    return Way(
+        input=None if synthetic else part / _seconds_of(lambda: next(batches), seconds),
+        copy=part / _seconds_of(lambda: _copy(copied), seconds) if devices.gpus else None,
+        compute=compute,
+        exchange=exchange,
+    )
+
+
+def _exchange(trainer: Trainer) -> Callable[[], object]:
+    """Sums tensors of the gradients' shapes and type over the replicas, and waits for them."""
+    sent = tf.as_dtype(trainer.config.gradient_exchange)
+    variables, strategy = trainer.net.model.trainable_variables, trainer.devices.strategy
+
+    def summed() -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        zeros = [tf.zeros(variable.shape, sent) for variable in variables]
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, zeros)[0]
+
+    once = tf.function(lambda: strategy.run(summed), autograph=False)
+    return lambda: strategy.experimental_local_results(once())[0].numpy()
+
+
+def _copy(images: tf.Tensor) -> object:
+    with tf.device("/GPU:0"):
+        return tf.identity(images)[0, 0, 0, 0].numpy()
+
+
+def _seconds_of(work: Callable[[], object], seconds: float) -> float:
+    """Seconds of one call, the mean over so many seconds."""
+    work()  # the first pays for tracing, and for filling buffers
+    count, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        work()
+        count += 1
+    return elapsed / count
+
+
+def model_flops(trainer: Trainer) -> float:
+    """Floating-point operations of one image's step: twice its multiply-adds, three times.
+
+    Forward, and backward to the inputs and to the kernels, as is customary; convolutions and fully
+    connected layers alone.
+    """
+    return 3 * 2 * nets.count_macs(trainer.net.model)
+
+
 def parameters(trainer: Trainer) -> int:
     """How many numbers of the net are trained."""
     return sum(math.prod(variable.shape) for variable in trainer.net.model.trainable_variables)
@@ -122,7 +223,7 @@ class _Rounds:
         self._trainer, self._wanted, self._seconds = trainer, wanted, seconds
         self._one_batch: Any = trainer.batches(repeat_first=True)
         self._largest_call = 0
-        self._taken, self._waited, self._since = 0, 0.0, 0.0
+        self._taken, self._since = 0, 0.0
         self.rounds: list[Round] = []
 
     def after_steps(self, rows: np.ndarray) -> None:
@@ -135,17 +236,16 @@ class _Rounds:
             self._begin()
             return
         self._taken += count
-        self._waited += float(rows[:, INPUT_WAIT].sum())
         elapsed = time.perf_counter() - self._since
         if elapsed >= self._seconds:
             bare = bare_steps(self._trainer, self._one_batch, self._taken)
-            self.rounds.append(Round(self._taken, elapsed, self._waited, bare))
+            self.rounds.append(Round(self._taken, elapsed, bare))
             if len(self.rounds) == self._wanted:
                 raise _Measured
             self._begin()
 
     def _begin(self) -> None:
-        self._taken, self._waited, self._since = 0, 0.0, time.perf_counter()
+        self._taken, self._since = 0, time.perf_counter()
 
 
 class _Measured(Exception):  # noqa: N818 (it is no error)

@@ -1,5 +1,6 @@
 """What the benchmark commands of the trainers' room print, and that the peers' nets are ours."""
 
+import re
 import time
 
 import numpy as np
@@ -11,9 +12,11 @@ from base.errors import UserError
 from benchmarks.training_step_peers import CHANNELS_LAST, CLASSES, CONTIGUOUS, PYTORCH_NETS, SYSTEMS
 from benchmarks.training_steps import StepPeersConfig, targets
 from tests.conftest import assert_one_line_error, run_command
-from trainers.benchmark import BARE, LoopBenchmarkConfig, compared
+from trainers.benchmark import BARE, LoopBenchmarkConfig, compared, utilization
 from trainers.config import TrainConfig
-from trainers.training.measurement import Round, trainer_to_measure
+from trainers.training.devices import gpus
+from trainers.training.devices.peaks import peak_flops
+from trainers.training.measurement import Round, Way, trainer_to_measure
 
 SMALL = (
     "--net=resnet10(width=4)",
@@ -35,7 +38,7 @@ def line_of(lines: list[str], start: str) -> str:
 
 def test_the_loop_is_compared_round_by_round():
     # The second round came while the machine was half as fast: the loop stays 2 % slower.
-    rounds = [Round(10, 1.02, 0.051, 1.0), Round(10, 2.04, 0.102, 2.0), Round(5, 0.51, 0.0, 0.5)]
+    rounds = [Round(10, 1.02, 1.0), Round(10, 2.04, 2.0), Round(5, 0.51, 0.5)]
     comparison = compared("resnet10", rounds, batch_size=8)
     assert comparison.rates[BARE] == [80.0, 40.0, 80.0]
     assert comparison.ratio(BARE) == pytest.approx(1 / 1.02)
@@ -43,7 +46,7 @@ def test_the_loop_is_compared_round_by_round():
 
 
 def test_an_overhead_above_the_target_is_called_missed():
-    assert "MISSED" in compared("resnet10", [Round(10, 1.04, 0.0, 1.0)], 8).lines()[-1]
+    assert "MISSED" in compared("resnet10", [Round(10, 1.04, 1.0)], 8).lines()[-1]
 
 
 def test_the_target_counts_against_the_better_layout():
@@ -130,9 +133,66 @@ def test_benchmark_prints_the_loop_beside_the_step_and_leaves_nothing(tmp_path):
     for name in (OURS, BARE):
         assert float(line_of(lines, name).removeprefix(f"  {name}").split()[0].replace(",", "")) > 0
     assert "times (target 0.97: " in line_of(lines, BARE)
-    assert 0 <= float(line_of(lines, "waiting for data").split()[3].rstrip("%")) <= 100
+    assert 0 <= float(line_of(lines, "waiting").split()[1].rstrip("%")) <= 100
+    assert lines[-1].startswith("verdict: compute binds. Try: --precision=mixed_bfloat16")
     assert float(line_of(lines, "peak memory").split()[2]) > 0.1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.end_to_end
+def test_benchmark_measures_the_exchange_between_replicas():
+    lines = run_command("trainers/benchmark.py", *SMALL, "--replicas=cpu:2").stdout.splitlines()
+    for part in ("compute alone", "exchange alone"):
+        assert float(line_of(lines, part).split()[2].replace(",", "")) > 0
+    assert lines[-1].startswith("verdict: ")
+
+
+@pytest.mark.parametrize(
+    ("way", "says"),
+    [
+        (
+            Way(900.0, 5000.0, 1000.0, None),
+            "input binds; the rest would take 1,000. .*pipelines",
+        ),
+        (Way(900.0, 100.0, 1000.0, None), "copy binds; the rest would take 900. "),
+        (Way(900.0, None, 800.0, None), "compute binds; the rest would take 900. .*--precision"),
+        (Way(None, None, 800.0, None), "compute binds. Try"),
+        # Either by itself is quicker than the input; one after the other they are not.
+        (Way(500.0, None, 800.0, 900.0), "compute binds; the rest would take 500. "),
+        (Way(500.0, None, 900.0, 800.0), "exchange binds; .*--gradient_exchange=bfloat16"),
+        (Way(300.0, None, 900.0, 800.0), "input binds; the rest would take 424. "),
+    ],
+)
+def test_the_verdict_names_what_binds_and_a_remedy(way, says):
+    assert re.match(f"verdict: {says}", way.verdict())
+
+
+def test_the_share_of_a_gpus_peak_is_said(monkeypatch):
+    assert utilization(24.5e9, 6429, "mixed_bfloat16") == [], "the CPU has no data sheet here"
+    monkeypatch.setattr(gpus, "device_names", lambda: ["NVIDIA H200"])
+    (line,) = utilization(24.5e9, 6429, "mixed_bfloat16")
+    assert "157.5  TFLOP/s a GPU (NVIDIA H200), 16% of its peak in mixed_bfloat16" in line
+    monkeypatch.setattr(gpus, "device_names", lambda: ["Radeon"] * 2)
+    (line,) = utilization(24.5e9, 6429, "float32")
+    assert line.endswith("78.8  TFLOP/s a GPU (Radeon)")
+
+
+@pytest.mark.parametrize(
+    ("name", "half", "single"),
+    [
+        ("NVIDIA H100 PCIe", 756, 378),
+        ("NVIDIA H100 80GB HBM3", 989.4, 494.7),
+        ("NVIDIA L40S", 362.1, 183.2),
+        ("NVIDIA L4", 121, 60),
+        ("NVIDIA A100-SXM4-40GB", 312, 156),
+        ("NVIDIA A10", 125, 62.5),
+        ("Tesla T4", 65, 8.1),
+    ],
+)
+def test_data_sheets_are_found_by_the_devices_name(name, half, single):
+    assert peak_flops(name, "mixed_bfloat16") == pytest.approx(1e12 * half)
+    assert peak_flops(name, "float32") == pytest.approx(1e12 * single)
+    assert peak_flops("NVIDIA GeForce GT 710", "float32") is None
 
 
 @pytest.mark.end_to_end

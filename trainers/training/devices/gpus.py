@@ -40,6 +40,12 @@ def names(count: int | None) -> list[str]:
     return [gpu.name for gpu in tf.config.list_logical_devices("GPU")[:count]]
 
 
+def device_names() -> list[str]:
+    """What the GPUs that TensorFlow may use are called, as `NVIDIA H200`."""
+    details = map(tf.config.experimental.get_device_details, tf.config.get_visible_devices("GPU"))
+    return [each.get("device_name", "GPU") for each in details]
+
+
 def unseen() -> str:
     """Why TensorFlow may see none of this machine's NVIDIA GPUs; empty where there are none."""
     devices = glob.glob(NVIDIA_DEVICES)
