@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 
 from data_prep.layouts.listed import Listed
 from data_prep.schema import VALIDATION
-from data_prep.source import containers, naming, synsets, trees
+from data_prep.source import containers, naming, split_tree, synsets, trees
 from data_prep.source.entries import Entry, Passed
 from data_prep.source.images import ImageRef
 from data_prep.source.remarks import Remarks
@@ -40,7 +40,7 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
             elif isinstance(item, Passed):
                 remarks.note(item.reason, item.name)
             elif isinstance(item, Entry) and parts[0] in names and len(parts) > 1:
-                if naming.is_image(item, remarks):
+                if split_tree.is_image(item, remarks):
                     ref = ImageRef.of(item, VALIDATION, _wnid(parts[0], classes))
                     yield ref._replace(name="/".join(parts[1:]))
             elif isinstance(item, Entry) and naming.kind_of(item.name) == naming.IMAGE:

@@ -31,15 +31,6 @@ from data_prep.source.images import EVALUATION, ImageRef, Refs, Source
 from data_prep.source.official import DEVKIT, TRAIN_TAR, VALIDATION_TAR
 from data_prep.source.remarks import Remarks, shown
 
-_COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "xz",
-    b"\x28\xb5\x2f\xfd": "zstandard",
-    b"7z\xbc\xaf": "7-Zip",
-    b"Rar!": "RAR",
-}
-
 
 class Layout(NamedTuple):
     """One form that a source comes in.
@@ -99,8 +90,7 @@ def root_of(path: str) -> pathlib.Path:
         if not root.exists():
             raise UserError(f"--source={path} does not exist")
         if not root.is_dir():
-            with open(root, "rb") as file:
-                _refuse_compressed(root, file.read(8))
+            _refuse_other(root)
         elif not any(root.iterdir()):
             raise UserError(f"--source={path} is an empty directory")
     except OSError as error:
@@ -110,19 +100,24 @@ def root_of(path: str) -> pathlib.Path:
     return root
 
 
-def _refuse_compressed(path: pathlib.Path, beginning: bytes) -> None:
-    for magic, kind in _COMPRESSED.items():
-        if beginning.startswith(magic):
-            folder = path.name.split(".")[0]
-            how = (
-                f"7z x {path} -o{folder}"
-                if kind in ("7-Zip", "RAR")
-                else f"mkdir {folder} && tar xf {path} -C {folder}"
-            )
-            raise UserError(
-                f"{path} is compressed ({kind}), and cannot be read in place: unpack it ({how}) "
-                f"and give --source={folder}, or make it a tar or zip"
-            )
+def _refuse_other(path: pathlib.Path) -> None:
+    """Raises UserError where a file is no archive that can be read in place."""
+    with open(path, "rb") as file:
+        beginning = file.read(naming.BEGINNING)
+    if naming.is_archive(beginning):
+        return
+    if kind := naming.compression(beginning):
+        folder = path.name.split(".")[0]
+        how = (
+            f"7z x {path} -o{folder}"
+            if kind in ("7-Zip", "RAR")
+            else f"mkdir {folder} && tar xf {path} -C {folder}"
+        )
+        raise UserError(
+            f"{path} is compressed ({kind}), and cannot be read in place: unpack it ({how}) "
+            f"and give --source={folder}, or make it a tar or zip"
+        )
+    naming.refuse_other(path, beginning, "tar or zip")
 
 
 def _nothing(path: str, found: str, splits: Collection[str], remarks: Remarks) -> str:
@@ -141,7 +136,13 @@ def _shown(root: pathlib.Path) -> str:
     if naming.split_of(root.name):
         return f"{text}: give the folder above it, {root.parent}"
     packed = [name for name in names if naming.kind_of(name) in (naming.TAR, naming.PACKED)]
-    return f"{text}; to unpack: {kaggle.unpack(packed[0])}" if packed else text
+    if not packed:
+        return text
+    with open(root / packed[0], "rb") as file:
+        beginning = file.read(naming.BEGINNING)
+    if not naming.is_archive(beginning):
+        naming.refuse_other(root / packed[0], beginning, "archive")
+    return f"{text}; to unpack: {kaggle.unpack(packed[0])}"
 
 
 LAYOUTS: dict[str, Layout] = {

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from base.errors import UserError
 from data_prep.layouts import numbered
 from data_prep.layouts.listed import Listed
-from data_prep.source import containers, naming, tar_files, trees, zip_files
+from data_prep.source import containers, naming, split_tree, tar_files, trees, zip_files
 from data_prep.source.entries import Entry, Passed
 from data_prep.source.images import ImageRef
 from data_prep.source.remarks import Remarks
@@ -126,7 +126,7 @@ def _samples(path: pathlib.Path, remarks: Remarks) -> Iterator[_Sample]:
                 remarks.note("hidden", item.name)
             elif suffix in _LABELS:
                 labels.setdefault(stem, {})[suffix] = item
-            elif naming.is_image(item, remarks):
+            elif split_tree.is_image(item, remarks):
                 images[stem] = item
     for stem, image in images.items():
         found = labels.get(stem, {})

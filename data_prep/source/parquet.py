@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from base.errors import UserError
-from data_prep.source import containers
+from data_prep.source import containers, naming
 
 ROW = "parquet row"
 
 # What publishers call the two columns, the first that is there being taken.
 _IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp")
 _LABELS = ("label", "labels", "fine_label", "cls", "class")
-_POINTER = b"version https://git-lfs"
 
 
 class Row(NamedTuple):
@@ -145,11 +144,9 @@ def _opened(path: pathlib.Path, version: tuple[int, int]) -> Any:
 
     with _named(path):
         with open(path, "rb") as file:
-            if file.read(len(_POINTER)) == _POINTER:
-                raise UserError(
-                    f"{path} is a pointer of Git LFS, not the file itself: run git lfs pull there, "
-                    "or download it again"
-                )
+            beginning = file.read(naming.BEGINNING)
+        if not beginning.startswith(naming.PARQUET):
+            naming.refuse_other(path, beginning, "parquet file")
         return pyarrow.parquet.ParquetFile(path)
 
 

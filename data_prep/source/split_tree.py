@@ -133,7 +133,7 @@ class SplitTree:
         else:
             if len(parts) > 1:
                 folders.setdefault(parts[0], 0)
-            if naming.is_image(item, self._remarks):
+            if is_image(item, self._remarks):
                 if len(parts) > 1:
                     folders[parts[0]] += 1
                 yield Found(split, parts, item)
@@ -161,8 +161,25 @@ def members(
             remarks.note(item.reason, item.name)
         elif _hidden_part(item.name):
             remarks.note("hidden", item.name)
-        elif naming.is_image(item, remarks):
+        elif is_image(item, remarks):
             yield item
+
+
+def is_image(entry: Entry, remarks: Remarks) -> bool:
+    """Whether a file where images belong is one; what is odd about it, or it is not, is noted."""
+    kind = naming.kind_of(entry.name)
+    if kind == naming.IMAGE:
+        return True
+    if kind == naming.OTHER and naming.begins_as_image(containers.beginning(entry)):
+        remarks.note("suffix", entry.name)
+        return True
+    noted = {
+        naming.TAR: "archive",
+        naming.PACKED: "archive",
+        naming.UNFINISHED: "half",
+    }
+    remarks.note(noted.get(kind, "other"), entry.name)
+    return False
 
 
 def _hidden_part(path: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from typing import BinaryIO
 
 from base.errors import UserError
+from data_prep.source import naming
 from data_prep.source.entries import (
     APPENDED,
     DANGLING,
@@ -27,7 +28,6 @@ from data_prep.source.entries import (
 _BLOCK = 512
 _RECORD = 20 * _BLOCK  # to a multiple of which tar pads an archive
 _LONGEST_PADDING = 1 << 20  # by tar's option --blocking-factor, as for tapes
-_GZIP = b"\x1f\x8b"
 _AGAIN = "download it again"
 
 
@@ -122,12 +122,25 @@ def _one_archive(
                         raise UserError(f"{path} is truncated within {name}: {_AGAIN}")
                     yield Entry(name, str(path), member.offset_data, member.size)
     except tarfile.TarError as error:
-        file.seek(start)
-        if file.read(2) == _GZIP:
-            raise UserError(f"{path} is compressed (gzip): unpack it (gunzip)") from None
-        where = f" (in the tar at its byte {start:,})" if start else ""
+        if member_end == start:
+            _refuse_other(file, path, start, end)
+        where = _where(start)
         raise UserError(f"{path} is truncated or no tar{where} ({error}): {_AGAIN}") from None
     return member_end
+
+
+def _where(start: int) -> str:
+    return f" (in the tar at its byte {start:,})" if start else ""
+
+
+def _refuse_other(file: BinaryIO, path: pathlib.Path, start: int, end: int) -> None:
+    """Raises UserError where what should be a tar is plainly something else."""
+    file.seek(start)
+    data = file.read(min(end - start, naming.BEGINNING))
+    if kind := naming.compression(data):
+        unpack = {"gzip": "gunzip", "bzip2": "bunzip2", "zstandard": "unzstd"}.get(kind, "7z x")
+        raise UserError(f"{path}{_where(start)} is compressed ({kind}): unpack it ({unpack})")
+    naming.refuse_other(path, data, "tar", _where(start))
 
 
 def _next_archive(
@@ -140,6 +153,8 @@ def _next_archive(
         if inner:
             return None
         raise UserError(f"{path} ends at byte {end:,} without an end marker: {_AGAIN}")
+    if stop == start:
+        _refuse_other(file, path, start, end)
     data = rest.lstrip(b"\0")
     zeros = len(rest) - len(data)
     if not data:

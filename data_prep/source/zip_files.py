@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from base.errors import UserError
+from data_prep.source import naming
 from data_prep.source.entries import DEFLATED, Entry, Folder, Item
 
 _LOCAL_HEADER, _CENTRAL_HEADER = b"PK\x03\x04", b"PK\x01\x02"
@@ -42,7 +43,7 @@ class _Directory(NamedTuple):
 def is_zip(path: pathlib.Path) -> bool:
     """Whether a file begins as a zip archive does, also an empty one."""
     with open(path, "rb") as file:
-        return file.read(4) in (_LOCAL_HEADER, _END)
+        return file.read(4) in naming.ZIP
 
 
 def walk(path: pathlib.Path) -> Iterator[Item]:
