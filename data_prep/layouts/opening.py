@@ -24,8 +24,8 @@ from data_prep.layouts import (
     winter21,
 )
 from data_prep.layouts.listed import Listed
-from data_prep.schema import SPLITS
-from data_prep.source import naming
+from data_prep.schema import DATASET_INFO_FILE, SPLITS
+from data_prep.source import naming, trees
 from data_prep.source.entries import readable
 from data_prep.source.images import EVALUATION, ImageRef, Refs, Source
 from data_prep.source.official import DEVKIT, TRAIN_TAR, VALIDATION_TAR
@@ -135,6 +135,8 @@ def _shown(root: pathlib.Path) -> str:
     text += " ..." if len(names) > 5 else ""
     if naming.split_of(root.name):
         return f"{text}: give the folder above it, {root.parent}"
+    if trees.locate(root, DATASET_INFO_FILE) is not None:
+        return f"{text}: a data set that is built already: train on it by --data_dir={root}"
     packed = [name for name in names if naming.kind_of(name) in (naming.TAR, naming.PACKED)]
     if not packed:
         return text
