@@ -90,21 +90,32 @@ def test_two_workers_make_the_same_bytes(workers, source, expected, tmp_path, ca
         assert int(line.partition(f"/{worker.pid}: ")[2].partition(",")[0]) >= 3, line
 
 
-def test_one_is_killed_half_way(workers, source, expected, tmp_path):
+@pytest.fixture(params=["generated", "photographs"])
+def any_source(request, source) -> pathlib.Path:
+    if request.param == "generated":
+        return source
+    photographs: pathlib.Path = request.getfixturevalue("sample_dir")
+    return photographs / "ilsvrc2012_sample"
+
+
+def test_one_is_killed_half_way(workers, any_source, tmp_path):
     address, both = workers
+    expected = files(built(any_source, tmp_path / "alone", **FLAGS))
     flags = [f"--{name}={value}" for name, value in FLAGS.items()]
     command = [sys.executable, str(ROOT / "data_prep" / "build_tfrecords.py"), *flags]
-    command += [f"--source={source}", "--data_dir=data", "--max_rejected=0.5"]
+    command += [f"--source={any_source}", "--data_dir=data", "--max_rejected=0.5"]
     command += ["--engine=dask", f"--dask_scheduler={address}"]
     # Its paths are relative to a folder that the workers are not in.
+    place = tmp_path / "data"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as job:
-        while len(list(tmp_path.glob("data/*/*/1.0.0/*.tfrecord-*"))) < 3:
+        while len(list(place.glob("*/*/1.0.0/*.tfrecord-*"))) < 6:
             assert job.poll() is None, job.communicate()
             time.sleep(0.005)
+        assert job.poll() is None and not list(place.glob("*/*/1.0.0/dataset_info.json"))
         both[0].send_signal(signal.SIGKILL)
         assert job.communicate(timeout=120)[1] == ""
     assert job.returncode == 0
-    (directory,) = tmp_path.glob("data/*/*/1.0.0")
+    (directory,) = place.glob("*/*/1.0.0")
     assert files(directory) == expected
 
 
