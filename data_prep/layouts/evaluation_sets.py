@@ -33,6 +33,7 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
     def refs() -> Iterator[ImageRef]:
         top = root / above if root.is_dir() else root
         prefix = "" if root.is_dir() else above
+        empty = set(names)
         for item in containers.walk(top):
             parts = item.name.removeprefix(prefix).split("/")
             if any(naming.hidden(part) for part in parts):
@@ -41,10 +42,13 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
                 remarks.note(item.reason, item.name)
             elif isinstance(item, Entry) and parts[0] in names and len(parts) > 1:
                 if split_tree.is_image(item, remarks):
+                    empty.discard(parts[0])
                     ref = ImageRef.of(item, VALIDATION, _wnid(parts[0], classes))
                     yield ref._replace(name="/".join(parts[1:]))
             elif isinstance(item, Entry) and naming.kind_of(item.name) == naming.IMAGE:
                 remarks.note("outside", item.name)
+        for name in sorted(empty):
+            remarks.note("empty", name)
 
     return classes, refs() if VALIDATION in splits else []
 

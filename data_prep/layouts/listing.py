@@ -29,7 +29,7 @@ from data_prep.source.remarks import Remarks
 
 DIRECTORY = ".listings"
 # Goes up with each change of what a listing gives.
-_FORMAT = 1
+_FORMAT = 2
 _SAID = "said"
 # So many files are looked at, at most, to see that a source is what it was; and so many blocks of
 # all of them together, as each may be a seek.

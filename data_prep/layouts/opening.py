@@ -7,6 +7,7 @@ Where a layout is a tree of files, it may be a directory, a tar or a zip, and ma
 directories deeper than the root.
 """
 
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Collection, Iterable
@@ -25,7 +26,7 @@ from data_prep.layouts import (
 )
 from data_prep.layouts.listed import Listed
 from data_prep.schema import DATASET_INFO_FILE, SPLITS
-from data_prep.source import naming, trees
+from data_prep.source import containers, naming, trees
 from data_prep.source.entries import readable
 from data_prep.source.images import EVALUATION, ImageRef, Refs, Source
 from data_prep.source.official import DEVKIT, TRAIN_TAR, VALIDATION_TAR
@@ -129,7 +130,10 @@ def _nothing(path: str, found: str, splits: Collection[str], remarks: Remarks) -
 
 def _shown(root: pathlib.Path) -> str:
     if not root.is_dir():
-        return "it is a file"
+        if root.suffix == ".parquet":
+            return "it is a file"
+        first = itertools.islice(containers.entries(root), 3)
+        return "it holds " + ", ".join(shown(entry.name) for entry in first) + " ..."
     names = sorted(readable(path.name) for path in root.iterdir())
     text = "it holds " + ", ".join(shown(name) for name in names[:5])
     text += " ..." if len(names) > 5 else ""
@@ -142,7 +146,7 @@ def _shown(root: pathlib.Path) -> str:
         return text
     with open(root / packed[0], "rb") as file:
         beginning = file.read(naming.BEGINNING)
-    if not naming.is_archive(beginning):
+    if not (naming.is_archive(beginning) or naming.compression(beginning)):
         naming.refuse_other(root / packed[0], beginning, "archive")
     return f"{text}; to unpack: {kaggle.unpack(packed[0])}"
 

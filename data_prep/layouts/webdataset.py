@@ -21,6 +21,7 @@ from data_prep.source.remarks import Remarks
 _LABELS = (".cls", ".json", ".txt")  # the first that a sample has is taken
 _LOOKED_AT = 20  # members by which a tar is seen to be one of these
 _LONGEST = 1 << 20  # bytes of a label's file
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,9})")
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -53,8 +54,15 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
         raise UserError(
             f"no tar in {root} has the word train, val or validation in its name: rename them"
         )
+    _note_missing(root, remarks)
     samples = [sample for _, found in listed for sample in found]
-    names = {sample.label: sample.name for sample in samples if sample.name}
+    names: dict[int | str, str] = {}
+    for sample in samples:
+        if sample.name and names.setdefault(sample.label, sample.name) != sample.name:
+            raise UserError(
+                f"{sample.image.name} in {sample.image.path} has label {sample.label} and the name "
+                f"{sample.name!r}, which others call {names[sample.label]!r}: mend the names"
+            )
     known = [names.get(label) for label in range(len(names))]
     complete = [name for name in known if name] if known and all(known) else None
     classes, ids = numbered.classes_of(complete, [sample.label for sample in samples], remarks)
@@ -78,6 +86,26 @@ def _files(root: pathlib.Path) -> list[pathlib.Path]:
         for path in found
         if not any(naming.hidden(part) for part in path.relative_to(root).parts)
     )
+
+
+def _note_missing(root: pathlib.Path, remarks: Remarks) -> None:
+    """Notes unfinished and packed files beside the tars, and holes in their numbers."""
+    files = _files(root)
+    for folder in sorted({path.parent for path in files}) if root.is_dir() else ():
+        for path in sorted(folder.iterdir()):
+            kind = naming.kind_of(path.name)
+            if kind == naming.UNFINISHED:
+                remarks.note("half", path.name)
+            elif kind == naming.PACKED:
+                remarks.note("archive" if _split(path, root) else "beside", path.name)
+    counted: dict[tuple[pathlib.Path, str, int], set[int]] = {}
+    for path in files:
+        if match := _NUMBERED.fullmatch(path.stem):
+            key = (path.parent, match[1], len(match[2]))
+            counted.setdefault(key, set()).add(int(match[2]))
+    for (_, prefix, digits), numbers in counted.items():
+        for number in sorted({*range(min(numbers), max(numbers))} - numbers):
+            remarks.note("missing", f"{prefix}{number:0{digits}d}.tar")
 
 
 def _split(path: pathlib.Path, root: pathlib.Path) -> str | None:
@@ -125,9 +153,12 @@ def _samples(path: pathlib.Path, remarks: Remarks) -> Iterator[_Sample]:
             if naming.hidden(item.name.rsplit("/", 1)[-1]):
                 remarks.note("hidden", item.name)
             elif suffix in _LABELS:
-                labels.setdefault(stem, {})[suffix] = item
-            elif split_tree.is_image(item, remarks):
-                images[stem] = item
+                if labels.setdefault(stem, {}).setdefault(suffix, item) is not item:
+                    remarks.note("sample", item.name)
+            elif split_tree.is_image(item, remarks) and images.setdefault(stem, item) is not item:
+                remarks.note("sample", item.name)
+    for stem in labels.keys() - images.keys():
+        remarks.note("sample", next(iter(labels[stem].values())).name)
     for stem, image in images.items():
         found = labels.get(stem, {})
         entry = next((found[suffix] for suffix in _LABELS if suffix in found), None)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from data_prep.layouts import official_tars
 from data_prep.layouts.listed import Listed
 from data_prep.schema import TRAIN
-from data_prep.source import synsets, tar_files, zip_files
+from data_prep.source import naming, synsets, tar_files, zip_files
 from data_prep.source.entries import Entry
 from data_prep.source.images import ImageRef
 from data_prep.source.remarks import Remarks
@@ -24,6 +24,9 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
     """Every class tar is a class; all images are for training."""
     classes = synsets.known_classes([wnid for wnid, _ in _class_tars(root)])
 
+    if root.is_dir():
+        _note_others(root, remarks)
+
     def refs() -> Iterator[ImageRef]:
         if root.is_dir():
             for wnid, path in _class_tars(root):
@@ -33,6 +36,21 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
             yield from official_tars.class_tars(root, classes, remarks)
 
     return classes, refs() if TRAIN in splits else []
+
+
+def _note_others(root: pathlib.Path, remarks: Remarks) -> None:
+    """Notes what lies beside the class tars: were it a class, it would move the labels."""
+    noted = {naming.UNFINISHED: "half", naming.PACKED: "archive", naming.TAR: "beside"}
+    for path in sorted(root.iterdir()):
+        kind = naming.kind_of(path.name)
+        if naming.hidden(path.name):
+            remarks.note("hidden", path.name)
+        elif path.is_dir():
+            remarks.note("stray", path.name)
+        elif kind == naming.IMAGE:
+            remarks.note("outside", path.name)
+        elif kind in noted and not _CLASS_TAR.fullmatch(path.name):
+            remarks.note(noted[kind], path.name)
 
 
 def _class_tars(root: pathlib.Path) -> Iterator[tuple[str, pathlib.Path]]:

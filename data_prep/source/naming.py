@@ -3,6 +3,7 @@
 import pathlib
 import re
 import tarfile
+import unicodedata
 
 from base.errors import UserError
 from data_prep.schema import IMAGE_SUFFIXES, TRAIN, VALIDATION
@@ -53,7 +54,12 @@ IMAGE, TAR, PACKED, UNFINISHED, OTHER = "image", "tar", "packed", "unfinished", 
 
 def split_of(name: str) -> str | None:
     """The split that a folder's or file's name means, in any case; None where it means none."""
-    return _SPLITS.get(name.lower())
+    return _SPLITS.get(name.strip().lower())
+
+
+def spelt_alike(name: str) -> str:
+    """The same text for names that only case, spaces or Unicode's form (macOS's) tell apart."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def is_test(name: str) -> bool:

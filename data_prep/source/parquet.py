@@ -71,6 +71,13 @@ def rows(path: pathlib.Path) -> Iterator[Row]:
             images = batch.column(columns.image).to_pylist() if columns.path else []
             for index, label in enumerate(labels):
                 name = (images[index] or {}).get("path") if images else None
+                if isinstance(label, float) and label.is_integer():
+                    label = int(label)  # a column that once had gaps
+                if not isinstance(label, int | str | None):
+                    raise UserError(
+                        f"row {number} of {path} has {columns.label} {str(label)[:40]}, and a "
+                        "number or a name is wanted: keep one label of each image"
+                    )
                 yield Row(number, label, pathlib.PurePosixPath(name).name if name else "")
                 number += 1
 

@@ -84,13 +84,21 @@ class SplitTree:
         elif not last:
             self._note_if_passed(item, str(self._root))
         elif naming.hidden(last):
-            self._note_once("hidden", name) if isinstance(item, Folder) else self._remarks.note(
-                "hidden", name
-            )
+            self._hidden(item, name)
         elif split := self._split(name.split("/")[0]):
             yield from self._of_split(item, split, name.split("/")[1:])
         else:
             self._outside(item, name)
+
+    def _hidden(self, item: Item, name: str) -> None:
+        if isinstance(item, Folder):
+            self._note_once("hidden", name)
+            return
+        self._remarks.note("hidden", name)
+        # A class of an archive without folders of their own may have nothing else.
+        first, *below = name.split("/")
+        if len(below) > 1 and (split := self._split(first)):
+            self.folders[split].setdefault(below[0], 0)
 
     def _note_if_passed(self, item: Item, name: str) -> None:
         if isinstance(item, Passed):

@@ -17,12 +17,14 @@ from data_prep.source import naming
 from data_prep.source.entries import (
     APPENDED,
     DANGLING,
+    SPARSE,
     SPECIAL,
     Entry,
     Folder,
     Item,
     Passed,
     readable,
+    relative,
 )
 
 _BLOCK = 512
@@ -73,11 +75,11 @@ class _Link:
     """A hard or symbolic link among the members: its name, and that of the member it means."""
 
     def __init__(self, member: tarfile.TarInfo):
-        self.name = _name(member.name)
+        self.name = relative(readable(member.name))
         target = member.linkname
         if member.issym():
             target = posixpath.join(posixpath.dirname(member.name), target)
-        self.target = _name(posixpath.normpath(target))
+        self.target = relative(readable(target))
 
 
 def _members(path: pathlib.Path, start: int, length: int | None) -> Iterator[Item | _Link]:
@@ -110,13 +112,13 @@ def _one_archive(
                 if member.offset >= end:
                     break  # there was no end marker, and this is the next tar's header
                 member_end = archive.offset
-                name = _name(member.name)
+                name = relative(readable(member.name))
                 if member.islnk() or member.issym():
                     yield _Link(member)
                 elif member.isdir():
                     yield Folder(name)
                 elif not member.isreg() or member.issparse():
-                    yield Passed(name, SPECIAL)
+                    yield Passed(name, SPARSE if member.issparse() else SPECIAL)
                 else:
                     if member.offset_data + member.size > end:
                         raise UserError(f"{path} is truncated within {name}: {_AGAIN}")
@@ -179,9 +181,3 @@ def _next_archive(
         f"{path} is damaged at byte {stop:,}: {kind} where the next file's header should "
         f"be: {_AGAIN}"
     )
-
-
-def _name(name: str) -> str:
-    """A member's name without what leads to it, as tar itself unpacks it."""
-    shown = readable(name).lstrip("/").removeprefix("./")
-    return "" if shown == "." else shown

@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 from base.errors import UserError
 from data_prep.source import naming
-from data_prep.source.entries import DEFLATED, Entry, Folder, Item
+from data_prep.source.entries import DEFLATED, Entry, Folder, Item, relative
 
 _LOCAL_HEADER, _CENTRAL_HEADER = b"PK\x03\x04", b"PK\x01\x02"
 _END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
@@ -125,7 +125,7 @@ def _name(raw: bytes, flags: int) -> str:
         name = raw.decode("utf-8", "replace") if flags & _UTF8 else raw.decode("cp437")
     if "/" not in name:  # some programs on Windows write it so, against the specification
         name = name.replace("\\", "/")
-    return name.lstrip("/").removeprefix("./")
+    return relative(name) + "/" * name.endswith("/")
 
 
 def _central_directory(file: BinaryIO, path: pathlib.Path) -> _Directory:
