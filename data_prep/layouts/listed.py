@@ -1,6 +1,7 @@
 """What a layout gives, and what the class folders of a tree say of its classes."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 from data_prep.schema import SPLITS, TRAIN, VALIDATION
 from data_prep.source import naming, synsets
@@ -10,6 +11,9 @@ from data_prep.source.split_tree import SplitTree
 
 # The classes of a source, and its images.
 Listed = tuple[synsets.Classes, Iterable[ImageRef]]
+# Gives what a function gives of each file, in order: `map`, or on a cluster's workers, which know
+# the function by its name. Nothing else may depend on which of them does it.
+Each = Callable[[Callable[[str], Any], Sequence[str]], Iterable[Any]]
 
 
 def known(

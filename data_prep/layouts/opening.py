@@ -24,7 +24,7 @@ from data_prep.layouts import (
     webdataset,
     winter21,
 )
-from data_prep.layouts.listed import Listed
+from data_prep.layouts.listed import Each, Listed
 from data_prep.schema import DATASET_INFO_FILE, SPLITS
 from data_prep.source import containers, naming, trees
 from data_prep.source.entries import readable
@@ -40,11 +40,13 @@ class Layout(NamedTuple):
         recognise: by what a path is seen to be of this layout, in words, or nothing.
         list_images: its classes and images, of the splits that are wanted.
         description: what it looks like.
+        by_file: whether `list_images` takes `each`, by which it goes through many files.
     """
 
     recognise: Callable[[pathlib.Path], str]
-    list_images: Callable[[pathlib.Path, Collection[str], Remarks], Listed]
+    list_images: Callable[..., Listed]
     description: str
+    by_file: bool = False
 
 
 def open_source(
@@ -53,6 +55,7 @@ def open_source(
     splits: Collection[str] = SPLITS,
     allowed: Collection[str] = (),
     counted: Callable[[Iterable[ImageRef]], Iterable[ImageRef]] = iter,
+    each: Each = map,
 ) -> Source:
     """Lists the images of a source.
 
@@ -62,6 +65,7 @@ def open_source(
         splits: those that are wanted; another one is not read.
         allowed: kinds of remarks that do not stop the job (`remarks.ALLOWED`).
         counted: passes the images on as they are listed, and may say how many there are.
+        each: goes through the files of a layout that is listed by file.
 
     Raises:
         UserError: it is missing, of no known layout, incomplete or damaged.
@@ -71,7 +75,8 @@ def open_source(
         why = LAYOUTS[name].recognise(root)
         if why:
             remarks = Remarks(allowed)
-            classes, images = LAYOUTS[name].list_images(root, splits, remarks)
+            more = {"each": each} if LAYOUTS[name].by_file else {}
+            classes, images = LAYOUTS[name].list_images(root, splits, remarks, **more)
             refs = Refs.of(counted(images))
             if not refs:
                 raise UserError(_nothing(path, f"layout {name}, by {why}", splits, remarks))
@@ -176,6 +181,7 @@ LAYOUTS: dict[str, Layout] = {
         webdataset.recognise,
         webdataset.list_images,
         "WebDataset's tars with train or val in their names, of x.jpg beside x.cls or x.json",
+        by_file=True,
     ),
     "folders": Layout(
         folders.recognise,
@@ -186,6 +192,7 @@ LAYOUTS: dict[str, Layout] = {
         winter21.recognise,
         winter21.list_images,
         "a tar or a folder of class tars n01440764.tar, as ImageNet-21k's",
+        by_file=True,
     ),
     EVALUATION: Layout(
         evaluation_sets.recognise,

@@ -7,12 +7,12 @@ in `class_name` or `wnid`), or in `x.txt` (a name).
 import json
 import pathlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from base.errors import UserError
 from data_prep.layouts import numbered
-from data_prep.layouts.listed import Listed
+from data_prep.layouts.listed import Each, Listed
 from data_prep.source import containers, naming, split_tree, tar_files, trees, zip_files
 from data_prep.source.entries import Entry, Passed
 from data_prep.source.images import ImageRef
@@ -39,21 +39,28 @@ def recognise(root: pathlib.Path) -> str:
     return f"{found[0].name} and {len(found) - 1} more"
 
 
-def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -> Listed:
+def list_images(
+    root: pathlib.Path, splits: Collection[str], remarks: Remarks, each: Each = map
+) -> Listed:
     """Tars whose names, or whose folders' names, have the word train, val or validation in them."""
-    listed: list[tuple[str, list[_Sample]]] = []
+    found_splits: dict[str, str] = {}
     for path in _files(root):
-        split = _split(path, root)
-        if split:
-            listed.append((split, list(_samples(path, remarks))))
+        if split := _split(path, root):
+            found_splits[str(path)] = split
         elif any(naming.is_test(word) for word in _WORD.findall(path.stem.lower())):
             remarks.note("test", path.name)
         else:
             remarks.note("beside", path.name)
-    if not listed:
+    if not found_splits:
         raise UserError(
             f"no tar in {root} has the word train, val or validation in its name: rename them"
         )
+    listed: list[tuple[str, list[_Sample]]] = []
+    for split, (found, noted) in zip(
+        found_splits.values(), each(list_tar, list(found_splits)), strict=True
+    ):
+        listed.append((split, found))
+        remarks.add(noted)
     _note_missing(root, remarks)
     samples = [sample for _, found in listed for sample in found]
     names: dict[int | str, str] = {}
@@ -75,6 +82,12 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
                 )
             refs.append(ImageRef.of(image, split, ids[label])._replace(name=image.name))
     return classes, refs
+
+
+def list_tar(path: str) -> tuple[list[_Sample], Mapping[str, tuple[int, list[str]]]]:
+    """One tar's samples, and what was noted of it. Raises UserError as `list_images`."""
+    remarks = Remarks()
+    return list(_samples(pathlib.Path(path), remarks)), remarks.found()
 
 
 def _files(root: pathlib.Path) -> list[pathlib.Path]:

@@ -118,7 +118,8 @@ class Remarks:
         self, allowed: Collection[str] = (), found: Mapping[str, tuple[int, list[str]]] = NOTHING
     ) -> None:
         self._allowed = frozenset(allowed)
-        self._found = {kind: _Found(count, list(each)) for kind, (count, each) in found.items()}
+        self._found: dict[str, _Found] = {}
+        self.add(found)
 
     def note(self, kind: str, example: str, count: int = 1) -> None:
         """Adds what was found; of the examples, the first three are kept."""
@@ -126,6 +127,13 @@ class Remarks:
         found.count += count
         if len(found.examples) < 3:
             found.examples.append(shown(example))
+
+    def add(self, found: Mapping[str, tuple[int, list[str]]]) -> None:
+        """Adds what another's `found` has given, behind what is there."""
+        for kind, (count, examples) in found.items():
+            mine = self._found.setdefault(kind, _Found(0, []))
+            mine.count += count
+            mine.examples += examples[: 3 - len(mine.examples)]
 
     def found(self) -> dict[str, tuple[int, list[str]]]:
         """The count and the examples of each kind."""
