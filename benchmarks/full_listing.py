@@ -62,7 +62,7 @@ def main() -> None:
     try:
         source = folder / "source"
         if not source.is_dir():
-            make(source)
+            make(source, synsets.ilsvrc2012(), schema.ILSVRC2012_IMAGES[schema.VALIDATION])
         size = sum(path.stat().st_size for path in source.iterdir())
         print(f"official tars of {size / 1e9:.1f} GB, an image of {len(picture())} bytes each")
         shutil.rmtree(folder / "data", ignore_errors=True)
@@ -82,12 +82,11 @@ def picture() -> bytes:
     return simplejpeg.encode_jpeg(np.full((8, 8, 3), 128, np.uint8), quality=50)
 
 
-def make(source: pathlib.Path) -> None:
-    """Writes the three files."""
+def make(source: pathlib.Path, classes: synsets.Classes, validation: int) -> None:
+    """Writes the official files of some classes, with so many validation images."""
     source.mkdir(parents=True)
-    classes = synsets.ilsvrc2012()
     assert classes.train_images is not None
-    image, validation = picture(), schema.ILSVRC2012_IMAGES[schema.VALIDATION]
+    image = picture()
     truth = [number % len(classes.wnids) for number in range(1, validation + 1)]
     per_class = classes.train_images[0]
     devkit = sample.devkit_archive(classes.wnids, classes.words, truth, per_class)

@@ -61,14 +61,7 @@ def main() -> None:
     from data_prep.job import shards
     from data_prep.layouts import listing
 
-    source = listing.open_or_generate(
-        config.where.source,
-        config.where.layout,
-        schema.SPLITS,
-        config.where.allow,
-        config.data_dir,
-        print,
-    )
+    source = listing.open_or_generate(config.where, schema.SPLITS, config.data_dir, print)
     refs = _regular(source.refs, config.images)
     work = tempfile.mkdtemp(prefix="benchmark")
     try:

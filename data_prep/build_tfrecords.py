@@ -14,16 +14,11 @@ from data_prep.config import BuildConfig
 def main() -> None:
     """Builds what the flags describe."""
     config = commandline.config_from_flags(BuildConfig)
+    from data_prep.job import cluster
     from data_prep.layouts import listing
 
-    source = listing.open_or_generate(
-        config.where.source,
-        config.where.layout,
-        config.splits,
-        config.where.allow,
-        config.data_dir,
-        _say,
-    )
+    each = cluster.each_file(config.dask_scheduler) if config.engine == "dask" else map
+    source = listing.open_or_generate(config.where, config.splits, config.data_dir, _say, each)
     start_tensorflow()  # which takes seconds: a mistake in the source shows before
     from data_prep.job import build
 

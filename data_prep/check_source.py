@@ -36,9 +36,7 @@ def main() -> int:
     from data_prep.layouts import listing
 
     where = config.job.where
-    source = listing.open_or_generate(
-        where.source, where.layout, config.job.splits, where.allow, config.job.data_dir, print
-    )
+    source = listing.open_or_generate(where, config.job.splits, config.job.data_dir, print)
     start_tensorflow()  # which takes seconds: a mistake in the source shows before
     from data_prep.job import checks
     from data_prep.progress import Progress, duration

@@ -30,8 +30,13 @@ def main() -> None:
     )
     print(f"{config.split}, {config.protocol}: {score.line()} over {score.images} images")
     print(f"{result.interval}: {intervals}; calibration error {result.calibration_error:.3f}")
-    if result.real_top1 is not None:
-        print(f"ReaL labels: top-1 {result.real_top1:.2%} over {result.real_images} images")
+    if result.real_images is not None:
+        top1 = "-" if result.real_top1 is None else f"{result.real_top1:.2%}"
+        print(
+            f"ReaL labels: top-1 {top1} over {result.real_images} images; "
+            f"{result.images - result.real_images} have none and are left out (entry k is "
+            "of ILSVRC2012_val_k, by file name; labels are ILSVRC's 0 to 999)"
+        )
     print("\n".join(found.table))
     print(f"written to {found.file}")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import logging
 import os
 import pickle
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from base.errors import UserError
+from base.parallel import in_order
 
 if TYPE_CHECKING:
     from data_prep.job.engines import Watch
@@ -30,6 +32,7 @@ _ANSWER_SECONDS = 15
 _PATIENCE_SECONDS = 120.0
 _LOOK_SECONDS = 5.0
 _RETRIES = 3  # of a task that failed, on another worker
+_AHEAD = 4  # files in flight for each worker
 
 
 def run_dask(
@@ -54,11 +57,7 @@ def run_dask(
     """
     client = _connect(address)
     try:
-        if not _workers(client):
-            raise UserError(
-                f"--dask_scheduler={address} has no workers: start some ('dask worker {address}' "
-                "where this project is installed)"
-            )
+        _workers(client, address)
         payload = pickle.dumps(job)
         files = [job.save_task(task) for task in tasks]
         futures = client.map(
@@ -71,6 +70,24 @@ def run_dask(
         client.close()
     for task in tasks:
         yield _part(job, task)
+
+
+def each_file(address: str) -> Callable[[Callable[[str], Any], Sequence[str]], Iterator[Any]]:
+    """What lists the files of a source on a scheduler's workers (`layouts.listed.Each`).
+
+    The file of a worker that is lost is listed by another.
+    """
+
+    def each(function: Callable[[str], Any], paths: Sequence[str]) -> Iterator[Any]:
+        client = _connect(address)
+        try:
+            with _named("list the source"):
+                pool = client.get_executor(pure=False)
+                yield from in_order(pool, function, paths, _AHEAD * _workers(client, address))
+        finally:
+            client.close()
+
+    return each
 
 
 def build_saved(file: str, job: bytes) -> str:
@@ -104,8 +121,40 @@ def _connect(address: str) -> Any:
         ) from None
 
 
-def _workers(client: Any) -> int:
+def _workers(client: Any, address: str) -> int:
+    """How many there are. Raises UserError where there are none."""
+    count = _alive(client)
+    if not count:
+        raise UserError(
+            f"--dask_scheduler={address} has no workers: start some ('dask worker {address}' "
+            "where this project is installed)"
+        )
+    return count
+
+
+def _alive(client: Any) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Turns what Dask raises into an error that says it in one line."""
+    from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
+    from distributed.scheduler import KilledWorker
+
+    try:
+        yield
+    except (FutureCancelledError, concurrent.futures.CancelledError, CommClosedError):
+        raise UserError(
+            "the Dask scheduler is gone: start it again, and the same command continues"
+        ) from None
+    except (KilledWorker, ImportError, FileNotFoundError, RuntimeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(
+            f"Dask's workers cannot {what} ({reason}): have all the same version of this "
+            "project, memory enough, and the same files under the same paths?"
+        ) from None
 
 
 def _wait(
@@ -113,35 +162,23 @@ def _wait(
 ) -> collections.Counter[str]:
     """Waits for all futures; how many shards each worker has built."""
     from distributed import wait
-    from distributed.client import FutureCancelledError
-    from distributed.comm import CommClosedError
-    from distributed.scheduler import KilledWorker
 
     built: collections.Counter[str] = collections.Counter()
     pending = set(tasks)
     seen = time.monotonic()
     while pending:
         try:
-            with client.as_current():
+            with _named("build shards"), client.as_current():
                 done, pending = wait(pending, _LOOK_SECONDS, return_when="FIRST_COMPLETED")
             for future in done:
-                built[future.result()] += 1
+                with _named("build shards"):
+                    built[future.result()] += 1
                 watch(len(tasks[future].refs), _part(job, tasks[future]).rejected)
-            if done or _workers(client):
+            if done or _alive(client):
                 seen = time.monotonic()
         except TimeoutError:
-            if _workers(client):
+            if _alive(client):
                 seen = time.monotonic()
-        except (FutureCancelledError, concurrent.futures.CancelledError, CommClosedError):
-            raise UserError(
-                "the Dask scheduler is gone: start it again, and the same command continues"
-            ) from None
-        except (KilledWorker, ImportError, FileNotFoundError, RuntimeError) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise UserError(
-                f"Dask's workers cannot build shards ({reason}): have all the same version of this "
-                "project, memory enough, and the same files under the same paths?"
-            ) from None
         if pending and time.monotonic() - seen > _PATIENCE_SECONDS:
             raise UserError("all Dask workers are gone: start some, and the same command continues")
     return built

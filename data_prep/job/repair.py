@@ -47,9 +47,7 @@ def repair(
         )
     # Older versions listed every split, and their fingerprints are of all.
     splits = manifest.selection["splits"] if "content" in manifest.source else schema.SPLITS
-    source = listing.open_or_generate(
-        where.source, where.layout, splits, where.allow, str(directory.parents[2]), say
-    )
+    source = listing.open_or_generate(where, splits, str(directory.parents[2]), say)
     planned = build.plan_again(manifest, directory, source)
     with claimed(directory):
         _rebuild(planned, bad, workers, say)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 
 from data_prep.layouts.listed import Listed
 from data_prep.schema import VALIDATION
-from data_prep.source import containers, naming, synsets, trees
+from data_prep.source import containers, naming, split_tree, synsets, trees
 from data_prep.source.entries import Entry, Passed
 from data_prep.source.images import ImageRef
 from data_prep.source.remarks import Remarks
@@ -33,6 +33,7 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
     def refs() -> Iterator[ImageRef]:
         top = root / above if root.is_dir() else root
         prefix = "" if root.is_dir() else above
+        empty = set(names)
         for item in containers.walk(top):
             parts = item.name.removeprefix(prefix).split("/")
             if any(naming.hidden(part) for part in parts):
@@ -40,11 +41,14 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
             elif isinstance(item, Passed):
                 remarks.note(item.reason, item.name)
             elif isinstance(item, Entry) and parts[0] in names and len(parts) > 1:
-                if naming.is_image(item, remarks):
+                if split_tree.is_image(item, remarks):
+                    empty.discard(parts[0])
                     ref = ImageRef.of(item, VALIDATION, _wnid(parts[0], classes))
                     yield ref._replace(name="/".join(parts[1:]))
             elif isinstance(item, Entry) and naming.kind_of(item.name) == naming.IMAGE:
                 remarks.note("outside", item.name)
+        for name in sorted(empty):
+            remarks.note("empty", name)
 
     return classes, refs() if VALIDATION in splits else []
 

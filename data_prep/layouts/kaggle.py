@@ -122,10 +122,15 @@ def _truth(root: pathlib.Path, home: str) -> dict[str, str]:
             f"it from {_PAGE}, or take --split=train"
         )
     truth = {}
-    for row in csv.DictReader(io.StringIO(text)):
-        said = (row.get("PredictionString") or "").split()
-        if said and row.get("ImageId"):
-            truth[row["ImageId"]] = said[0]
+    try:
+        for row in csv.DictReader(text.splitlines(), skipinitialspace=True):
+            said = (row.get("PredictionString") or "").split()
+            if said and row.get("ImageId"):
+                truth[row["ImageId"].split(".")[0]] = said[0]
+    except csv.Error as error:
+        raise UserError(
+            f"{_TRUTH} in {root} is damaged ({error}): download it again from {_PAGE}"
+        ) from None
     if not truth:
         raise UserError(
             f"{_TRUTH} in {root} has no columns ImageId and PredictionString: download it again "

@@ -15,12 +15,13 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from base.files import atomic
 from data_prep.layouts import opening
+from data_prep.layouts.listed import Each
 from data_prep.progress import Progress
 from data_prep.source import containers, official, synsets
 from data_prep.source.entries import readable
@@ -29,45 +30,65 @@ from data_prep.source.remarks import Remarks
 
 DIRECTORY = ".listings"
 # Goes up with each change of what a listing gives.
-_FORMAT = 1
+_FORMAT = 2
 _SAID = "said"
 # So many files are looked at, at most, to see that a source is what it was; and so many blocks of
 # all of them together, as each may be a seek.
 _MOST_FILES, _BLOCKS = 20_000, 512
 
 
+class Where(Protocol):
+    """What the flags say of a source."""
+
+    @property
+    def source(self) -> str:
+        """Its path; empty: the sample."""
+
+    @property
+    def layout(self) -> str:
+        """Its layout's name, or `auto`."""
+
+    @property
+    def allow(self) -> tuple[str, ...]:
+        """Kinds of remarks that do not stop the job."""
+
+
 def open_or_generate(
-    path: str,
-    layout: str,
+    where: Where,
     splits: Collection[str],
-    allowed: Collection[str],
     data_dir: str,
     say: Callable[[str], None],
+    each: Each = map,
 ) -> Source:
     """The source that the flags name; without --source the sample, made where it is missing.
 
     Args:
-        path: --source; empty: the sample.
-        layout: --layout.
+        where: what the flags say.
         splits: those that are wanted.
-        allowed: --allow.
         data_dir: where the sample lies, and what was listed is kept.
         say: prints a line.
+        each: goes through the files of a source of many tars.
     """
+    path = where.source
     if not path:
         # Here, as it draws with libraries that --help has no need of.
         from data_prep.source import sample
 
         path = str(sample.ensure(data_dir, say))
         say(f"no --source: taking the embedded sample, GENERATED images, no photographs: {path}")
-    source = opened(path, layout, splits, allowed, data_dir)
+    source = opened(path, where.layout, splits, where.allow, data_dir, each)
     images = f"{len(source.refs):,} images"
     say(f"source {readable(path)}: layout {source.layout}, by {readable(source.why)}; {images}")
     return source
 
 
 def opened(
-    path: str, layout: str, splits: Collection[str], allowed: Collection[str], data_dir: str
+    path: str,
+    layout: str,
+    splits: Collection[str],
+    allowed: Collection[str],
+    data_dir: str,
+    each: Each = map,
 ) -> Source:
     """`opening.open_source`, from what is kept in `data_dir`, where that is still true.
 
@@ -75,13 +96,13 @@ def opened(
     """
     root = opening.root_of(path)
     if "://" in data_dir:
-        return opening.open_source(path, layout, splits, allowed, counted=_counted)
+        return opening.open_source(path, layout, splits, allowed, _counted, each)
     asked = json.dumps([_FORMAT, str(root), layout, sorted(splits)])
     name = hashlib.sha256(asked.encode()).hexdigest()[:24]
     file = pathlib.Path(data_dir) / DIRECTORY / f"{name}.npz"
     if known := _load(file, root, allowed):
         return known
-    source = opening.open_source(path, layout, splits, allowed, counted=_counted)
+    source = opening.open_source(path, layout, splits, allowed, _counted, each)
     archives = source.refs.archives
     state = _state(root, archives) if archives else None
     if state:

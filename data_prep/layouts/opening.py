@@ -7,6 +7,7 @@ Where a layout is a tree of files, it may be a directory, a tar or a zip, and ma
 directories deeper than the root.
 """
 
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Collection, Iterable
@@ -23,22 +24,13 @@ from data_prep.layouts import (
     webdataset,
     winter21,
 )
-from data_prep.layouts.listed import Listed
-from data_prep.schema import SPLITS
-from data_prep.source import naming
+from data_prep.layouts.listed import Each, Listed
+from data_prep.schema import DATASET_INFO_FILE, SPLITS
+from data_prep.source import containers, naming, trees
 from data_prep.source.entries import readable
 from data_prep.source.images import EVALUATION, ImageRef, Refs, Source
 from data_prep.source.official import DEVKIT, TRAIN_TAR, VALIDATION_TAR
 from data_prep.source.remarks import Remarks, shown
-
-_COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "xz",
-    b"\x28\xb5\x2f\xfd": "zstandard",
-    b"7z\xbc\xaf": "7-Zip",
-    b"Rar!": "RAR",
-}
 
 
 class Layout(NamedTuple):
@@ -48,11 +40,13 @@ class Layout(NamedTuple):
         recognise: by what a path is seen to be of this layout, in words, or nothing.
         list_images: its classes and images, of the splits that are wanted.
         description: what it looks like.
+        by_file: whether `list_images` takes `each`, by which it goes through many files.
     """
 
     recognise: Callable[[pathlib.Path], str]
-    list_images: Callable[[pathlib.Path, Collection[str], Remarks], Listed]
+    list_images: Callable[..., Listed]
     description: str
+    by_file: bool = False
 
 
 def open_source(
@@ -61,6 +55,7 @@ def open_source(
     splits: Collection[str] = SPLITS,
     allowed: Collection[str] = (),
     counted: Callable[[Iterable[ImageRef]], Iterable[ImageRef]] = iter,
+    each: Each = map,
 ) -> Source:
     """Lists the images of a source.
 
@@ -70,6 +65,7 @@ def open_source(
         splits: those that are wanted; another one is not read.
         allowed: kinds of remarks that do not stop the job (`remarks.ALLOWED`).
         counted: passes the images on as they are listed, and may say how many there are.
+        each: goes through the files of a layout that is listed by file.
 
     Raises:
         UserError: it is missing, of no known layout, incomplete or damaged.
@@ -79,7 +75,8 @@ def open_source(
         why = LAYOUTS[name].recognise(root)
         if why:
             remarks = Remarks(allowed)
-            classes, images = LAYOUTS[name].list_images(root, splits, remarks)
+            more = {"each": each} if LAYOUTS[name].by_file else {}
+            classes, images = LAYOUTS[name].list_images(root, splits, remarks, **more)
             refs = Refs.of(counted(images))
             if not refs:
                 raise UserError(_nothing(path, f"layout {name}, by {why}", splits, remarks))
@@ -99,8 +96,7 @@ def root_of(path: str) -> pathlib.Path:
         if not root.exists():
             raise UserError(f"--source={path} does not exist")
         if not root.is_dir():
-            with open(root, "rb") as file:
-                _refuse_compressed(root, file.read(8))
+            _refuse_other(root)
         elif not any(root.iterdir()):
             raise UserError(f"--source={path} is an empty directory")
     except OSError as error:
@@ -110,19 +106,24 @@ def root_of(path: str) -> pathlib.Path:
     return root
 
 
-def _refuse_compressed(path: pathlib.Path, beginning: bytes) -> None:
-    for magic, kind in _COMPRESSED.items():
-        if beginning.startswith(magic):
-            folder = path.name.split(".")[0]
-            how = (
-                f"7z x {path} -o{folder}"
-                if kind in ("7-Zip", "RAR")
-                else f"mkdir {folder} && tar xf {path} -C {folder}"
-            )
-            raise UserError(
-                f"{path} is compressed ({kind}), and cannot be read in place: unpack it ({how}) "
-                f"and give --source={folder}, or make it a tar or zip"
-            )
+def _refuse_other(path: pathlib.Path) -> None:
+    """Raises UserError where a file is no archive that can be read in place."""
+    with open(path, "rb") as file:
+        beginning = file.read(naming.BEGINNING)
+    if naming.is_archive(beginning):
+        return
+    if kind := naming.compression(beginning):
+        folder = path.name.split(".")[0]
+        how = (
+            f"7z x {path} -o{folder}"
+            if kind in ("7-Zip", "RAR")
+            else f"mkdir {folder} && tar xf {path} -C {folder}"
+        )
+        raise UserError(
+            f"{path} is compressed ({kind}), and cannot be read in place: unpack it ({how}) "
+            f"and give --source={folder}, or make it a tar or zip"
+        )
+    naming.refuse_other(path, beginning, "tar or zip")
 
 
 def _nothing(path: str, found: str, splits: Collection[str], remarks: Remarks) -> str:
@@ -134,14 +135,25 @@ def _nothing(path: str, found: str, splits: Collection[str], remarks: Remarks) -
 
 def _shown(root: pathlib.Path) -> str:
     if not root.is_dir():
-        return "it is a file"
+        if root.suffix == ".parquet":
+            return "it is a file"
+        first = itertools.islice(containers.entries(root), 3)
+        return "it holds " + ", ".join(shown(entry.name) for entry in first) + " ..."
     names = sorted(readable(path.name) for path in root.iterdir())
     text = "it holds " + ", ".join(shown(name) for name in names[:5])
     text += " ..." if len(names) > 5 else ""
     if naming.split_of(root.name):
         return f"{text}: give the folder above it, {root.parent}"
+    if trees.locate(root, DATASET_INFO_FILE) is not None:
+        return f"{text}: a data set that is built already: train on it by --data_dir={root}"
     packed = [name for name in names if naming.kind_of(name) in (naming.TAR, naming.PACKED)]
-    return f"{text}; to unpack: {kaggle.unpack(packed[0])}" if packed else text
+    if not packed:
+        return text
+    with open(root / packed[0], "rb") as file:
+        beginning = file.read(naming.BEGINNING)
+    if not (naming.is_archive(beginning) or naming.compression(beginning)):
+        naming.refuse_other(root / packed[0], beginning, "archive")
+    return f"{text}; to unpack: {kaggle.unpack(packed[0])}"
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -169,6 +181,7 @@ LAYOUTS: dict[str, Layout] = {
         webdataset.recognise,
         webdataset.list_images,
         "WebDataset's tars with train or val in their names, of x.jpg beside x.cls or x.json",
+        by_file=True,
     ),
     "folders": Layout(
         folders.recognise,
@@ -179,6 +192,7 @@ LAYOUTS: dict[str, Layout] = {
         winter21.recognise,
         winter21.list_images,
         "a tar or a folder of class tars n01440764.tar, as ImageNet-21k's",
+        by_file=True,
     ),
     EVALUATION: Layout(
         evaluation_sets.recognise,

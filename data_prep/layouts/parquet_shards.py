@@ -32,13 +32,19 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
             "in a folder train/ or validation/: rename it"
         )
     # Of an unwanted split, too: a class that only it has keeps its label.
-    names = parquet.class_names(files[0])
+    names = next((found for path in files if (found := parquet.class_names(path))), None)
     listed = [
         (split, path, _rows(path))
         for split, found in by_split.items()
         for path in found
         if split in splits or names is None
     ]
+    for _, path, _ in listed:
+        if parquet.class_names(path) not in (None, names):
+            raise UserError(
+                f"{path} numbers its classes otherwise than {files[0]}: they are of two data sets: "
+                "move one away"
+            )
     if root.is_dir():
         _note_missing([path for split in splits for path in by_split.get(split, [])], remarks)
     classes, ids = numbered.classes_of(

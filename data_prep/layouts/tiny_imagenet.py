@@ -69,4 +69,5 @@ def _truth(root: pathlib.Path, home: str) -> dict[str, str]:
             "there, sort them into class folders, or take --split=train"
         )
     lines = trees.decoded(containers.read(found)).splitlines()
-    return {line.split("\t")[0]: line.split("\t")[1].strip() for line in lines if "\t" in line}
+    rows = (line.split("\t" if "\t" in line else None) for line in lines)
+    return {row[0]: row[1].strip() for row in rows if len(row) > 1}

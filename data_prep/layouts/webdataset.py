@@ -7,13 +7,13 @@ in `class_name` or `wnid`), or in `x.txt` (a name).
 import json
 import pathlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from base.errors import UserError
 from data_prep.layouts import numbered
-from data_prep.layouts.listed import Listed
-from data_prep.source import containers, naming, tar_files, trees, zip_files
+from data_prep.layouts.listed import Each, Listed
+from data_prep.source import containers, naming, split_tree, tar_files, trees, zip_files
 from data_prep.source.entries import Entry, Passed
 from data_prep.source.images import ImageRef
 from data_prep.source.remarks import Remarks
@@ -21,6 +21,7 @@ from data_prep.source.remarks import Remarks
 _LABELS = (".cls", ".json", ".txt")  # the first that a sample has is taken
 _LOOKED_AT = 20  # members by which a tar is seen to be one of these
 _LONGEST = 1 << 20  # bytes of a label's file
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,9})")
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -38,23 +39,37 @@ def recognise(root: pathlib.Path) -> str:
     return f"{found[0].name} and {len(found) - 1} more"
 
 
-def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -> Listed:
+def list_images(
+    root: pathlib.Path, splits: Collection[str], remarks: Remarks, each: Each = map
+) -> Listed:
     """Tars whose names, or whose folders' names, have the word train, val or validation in them."""
-    listed: list[tuple[str, list[_Sample]]] = []
+    found_splits: dict[str, str] = {}
     for path in _files(root):
-        split = _split(path, root)
-        if split:
-            listed.append((split, list(_samples(path, remarks))))
+        if split := _split(path, root):
+            found_splits[str(path)] = split
         elif any(naming.is_test(word) for word in _WORD.findall(path.stem.lower())):
             remarks.note("test", path.name)
         else:
             remarks.note("beside", path.name)
-    if not listed:
+    if not found_splits:
         raise UserError(
             f"no tar in {root} has the word train, val or validation in its name: rename them"
         )
+    listed: list[tuple[str, list[_Sample]]] = []
+    for split, (found, noted) in zip(
+        found_splits.values(), each(list_tar, list(found_splits)), strict=True
+    ):
+        listed.append((split, found))
+        remarks.add(noted)
+    _note_missing(root, remarks)
     samples = [sample for _, found in listed for sample in found]
-    names = {sample.label: sample.name for sample in samples if sample.name}
+    names: dict[int | str, str] = {}
+    for sample in samples:
+        if sample.name and names.setdefault(sample.label, sample.name) != sample.name:
+            raise UserError(
+                f"{sample.image.name} in {sample.image.path} has label {sample.label} and the name "
+                f"{sample.name!r}, which others call {names[sample.label]!r}: mend the names"
+            )
     known = [names.get(label) for label in range(len(names))]
     complete = [name for name in known if name] if known and all(known) else None
     classes, ids = numbered.classes_of(complete, [sample.label for sample in samples], remarks)
@@ -69,6 +84,12 @@ def list_images(root: pathlib.Path, splits: Collection[str], remarks: Remarks) -
     return classes, refs
 
 
+def list_tar(path: str) -> tuple[list[_Sample], Mapping[str, tuple[int, list[str]]]]:
+    """One tar's samples, and what was noted of it. Raises UserError as `list_images`."""
+    remarks = Remarks()
+    return list(_samples(pathlib.Path(path), remarks)), remarks.found()
+
+
 def _files(root: pathlib.Path) -> list[pathlib.Path]:
     if root.is_file():
         return [root] if root.suffix == ".tar" else []
@@ -78,6 +99,26 @@ def _files(root: pathlib.Path) -> list[pathlib.Path]:
         for path in found
         if not any(naming.hidden(part) for part in path.relative_to(root).parts)
     )
+
+
+def _note_missing(root: pathlib.Path, remarks: Remarks) -> None:
+    """Notes unfinished and packed files beside the tars, and holes in their numbers."""
+    files = _files(root)
+    for folder in sorted({path.parent for path in files}) if root.is_dir() else ():
+        for path in sorted(folder.iterdir()):
+            kind = naming.kind_of(path.name)
+            if kind == naming.UNFINISHED:
+                remarks.note("half", path.name)
+            elif kind == naming.PACKED:
+                remarks.note("archive" if _split(path, root) else "beside", path.name)
+    counted: dict[tuple[pathlib.Path, str, int], set[int]] = {}
+    for path in files:
+        if match := _NUMBERED.fullmatch(path.stem):
+            key = (path.parent, match[1], len(match[2]))
+            counted.setdefault(key, set()).add(int(match[2]))
+    for (_, prefix, digits), numbers in counted.items():
+        for number in sorted({*range(min(numbers), max(numbers))} - numbers):
+            remarks.note("missing", f"{prefix}{number:0{digits}d}.tar")
 
 
 def _split(path: pathlib.Path, root: pathlib.Path) -> str | None:
@@ -125,9 +166,12 @@ def _samples(path: pathlib.Path, remarks: Remarks) -> Iterator[_Sample]:
             if naming.hidden(item.name.rsplit("/", 1)[-1]):
                 remarks.note("hidden", item.name)
             elif suffix in _LABELS:
-                labels.setdefault(stem, {})[suffix] = item
-            elif naming.is_image(item, remarks):
-                images[stem] = item
+                if labels.setdefault(stem, {}).setdefault(suffix, item) is not item:
+                    remarks.note("sample", item.name)
+            elif split_tree.is_image(item, remarks) and images.setdefault(stem, item) is not item:
+                remarks.note("sample", item.name)
+    for stem in labels.keys() - images.keys():
+        remarks.note("sample", next(iter(labels[stem].values())).name)
     for stem, image in images.items():
         found = labels.get(stem, {})
         entry = next((found[suffix] for suffix in _LABELS if suffix in found), None)

@@ -1,5 +1,6 @@
 """What a container holds, as its listing gives it: files as positions, folders, and what not."""
 
+import posixpath
 from typing import NamedTuple
 
 PLAIN, DEFLATED = "", "deflated"
@@ -8,7 +9,8 @@ PLAIN, DEFLATED = "", "deflated"
 UNREADABLE = "unreadable"  # no permission
 DANGLING = "dangling"  # a link that leads nowhere
 CIRCLE = "circle"  # a link to a folder that it lies in
-SPECIAL = "special"  # a pipe, a socket, a device, a sparse member of a tar
+SPECIAL = "special"  # a pipe, a socket, a device
+SPARSE = "sparse"  # a member of a tar that lacks its holes
 APPENDED = "appended"  # a second archive behind the first one's end; its files are listed too
 
 
@@ -44,6 +46,16 @@ class Passed(NamedTuple):
 
 
 Item = Entry | Folder | Passed
+
+
+def relative(name: str) -> str:
+    """A member's name without what leads to it, and without detours: as unpacking it would give."""
+    name = name.removeprefix("./")
+    if "//" in name or "./" in name:
+        name = posixpath.normpath(name)
+    while name.startswith("../"):
+        name = name[3:]
+    return "" if name == "." else name.lstrip("/")
 
 
 def readable(name: str) -> str:

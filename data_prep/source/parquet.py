@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from base.errors import UserError
-from data_prep.source import containers
+from data_prep.source import containers, naming
 
 ROW = "parquet row"
 
 # What publishers call the two columns, the first that is there being taken.
 _IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp")
 _LABELS = ("label", "labels", "fine_label", "cls", "class")
-_POINTER = b"version https://git-lfs"
 
 
 class Row(NamedTuple):
@@ -72,6 +71,13 @@ def rows(path: pathlib.Path) -> Iterator[Row]:
             images = batch.column(columns.image).to_pylist() if columns.path else []
             for index, label in enumerate(labels):
                 name = (images[index] or {}).get("path") if images else None
+                if isinstance(label, float) and label.is_integer():
+                    label = int(label)  # a column that once had gaps
+                if not isinstance(label, int | str | None):
+                    raise UserError(
+                        f"row {number} of {path} has {columns.label} {str(label)[:40]}, and a "
+                        "number or a name is wanted: keep one label of each image"
+                    )
                 yield Row(number, label, pathlib.PurePosixPath(name).name if name else "")
                 number += 1
 
@@ -145,11 +151,9 @@ def _opened(path: pathlib.Path, version: tuple[int, int]) -> Any:
 
     with _named(path):
         with open(path, "rb") as file:
-            if file.read(len(_POINTER)) == _POINTER:
-                raise UserError(
-                    f"{path} is a pointer of Git LFS, not the file itself: run git lfs pull there, "
-                    "or download it again"
-                )
+            beginning = file.read(naming.BEGINNING)
+        if not beginning.startswith(naming.PARQUET):
+            naming.refuse_other(path, beginning, "parquet file")
         return pyarrow.parquet.ParquetFile(path)
 
 

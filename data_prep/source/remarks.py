@@ -35,11 +35,24 @@ KINDS = {
     "missing": Kind(
         BREAKS, "shards that the names of the others count, but that are not there", "download them"
     ),
+    "sample": Kind(
+        BREAKS,
+        "files of WebDataset's samples that have no image, or more than one",
+        "give each image a name and a label of its own",
+    ),
     "second": Kind(
         BREAKS, "data sets more than the one that is read", "name one by --source, or move it away"
     ),
+    "spelling": Kind(
+        BREAKS,
+        "class folders that only case, spaces or Unicode's form tell from a class",
+        "give both one name",
+    ),
     "stray": Kind(
         BREAKS, "folders that the class list does not name", "move them out of the split"
+    ),
+    "sparse": Kind(
+        BREAKS, "files that a tar holds sparsely", "unpack it, or make it without --sparse"
     ),
     "twice": Kind(BREAKS, "classes that are there twice", "keep one of the two"),
     "unreadable": Kind(
@@ -70,7 +83,7 @@ KINDS = {
         FINE, "class folders that are numbers", "labels follow the order of text: 10 before 2"
     ),
     "other": Kind(FINE, "files that are no images", "not taken"),
-    "special": Kind(FINE, "pipes, sockets, devices or sparse members", "not read"),
+    "special": Kind(FINE, "pipes, sockets or devices", "not read"),
     "suffix": Kind(FINE, "images without an image's suffix", "taken for what they begin with"),
     "test": Kind(
         FINE, "test splits", "not read: one with labels is read once it is renamed to validation"
@@ -105,7 +118,8 @@ class Remarks:
         self, allowed: Collection[str] = (), found: Mapping[str, tuple[int, list[str]]] = NOTHING
     ) -> None:
         self._allowed = frozenset(allowed)
-        self._found = {kind: _Found(count, list(each)) for kind, (count, each) in found.items()}
+        self._found: dict[str, _Found] = {}
+        self.add(found)
 
     def note(self, kind: str, example: str, count: int = 1) -> None:
         """Adds what was found; of the examples, the first three are kept."""
@@ -113,6 +127,13 @@ class Remarks:
         found.count += count
         if len(found.examples) < 3:
             found.examples.append(shown(example))
+
+    def add(self, found: Mapping[str, tuple[int, list[str]]]) -> None:
+        """Adds what another's `found` has given, behind what is there."""
+        for kind, (count, examples) in found.items():
+            mine = self._found.setdefault(kind, _Found(0, []))
+            mine.count += count
+            mine.examples += examples[: 3 - len(mine.examples)]
 
     def found(self) -> dict[str, tuple[int, list[str]]]:
         """The count and the examples of each kind."""

@@ -84,13 +84,21 @@ class SplitTree:
         elif not last:
             self._note_if_passed(item, str(self._root))
         elif naming.hidden(last):
-            self._note_once("hidden", name) if isinstance(item, Folder) else self._remarks.note(
-                "hidden", name
-            )
+            self._hidden(item, name)
         elif split := self._split(name.split("/")[0]):
             yield from self._of_split(item, split, name.split("/")[1:])
         else:
             self._outside(item, name)
+
+    def _hidden(self, item: Item, name: str) -> None:
+        if isinstance(item, Folder):
+            self._note_once("hidden", name)
+            return
+        self._remarks.note("hidden", name)
+        # A class of an archive without folders of their own may have nothing else.
+        first, *below = name.split("/")
+        if len(below) > 1 and (split := self._split(first)):
+            self.folders[split].setdefault(below[0], 0)
 
     def _note_if_passed(self, item: Item, name: str) -> None:
         if isinstance(item, Passed):
@@ -133,7 +141,7 @@ class SplitTree:
         else:
             if len(parts) > 1:
                 folders.setdefault(parts[0], 0)
-            if naming.is_image(item, self._remarks):
+            if is_image(item, self._remarks):
                 if len(parts) > 1:
                     folders[parts[0]] += 1
                 yield Found(split, parts, item)
@@ -161,8 +169,25 @@ def members(
             remarks.note(item.reason, item.name)
         elif _hidden_part(item.name):
             remarks.note("hidden", item.name)
-        elif naming.is_image(item, remarks):
+        elif is_image(item, remarks):
             yield item
+
+
+def is_image(entry: Entry, remarks: Remarks) -> bool:
+    """Whether a file where images belong is one; what is odd about it, or it is not, is noted."""
+    kind = naming.kind_of(entry.name)
+    if kind == naming.IMAGE:
+        return True
+    if kind == naming.OTHER and naming.begins_as_image(containers.beginning(entry)):
+        remarks.note("suffix", entry.name)
+        return True
+    noted = {
+        naming.TAR: "archive",
+        naming.PACKED: "archive",
+        naming.UNFINISHED: "half",
+    }
+    remarks.note(noted.get(kind, "other"), entry.name)
+    return False
 
 
 def _hidden_part(path: str) -> str:

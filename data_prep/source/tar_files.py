@@ -13,21 +13,23 @@ from collections.abc import Generator, Iterator
 from typing import BinaryIO
 
 from base.errors import UserError
+from data_prep.source import naming
 from data_prep.source.entries import (
     APPENDED,
     DANGLING,
+    SPARSE,
     SPECIAL,
     Entry,
     Folder,
     Item,
     Passed,
     readable,
+    relative,
 )
 
 _BLOCK = 512
 _RECORD = 20 * _BLOCK  # to a multiple of which tar pads an archive
 _LONGEST_PADDING = 1 << 20  # by tar's option --blocking-factor, as for tapes
-_GZIP = b"\x1f\x8b"
 _AGAIN = "download it again"
 
 
@@ -73,11 +75,11 @@ class _Link:
     """A hard or symbolic link among the members: its name, and that of the member it means."""
 
     def __init__(self, member: tarfile.TarInfo):
-        self.name = _name(member.name)
+        self.name = relative(readable(member.name))
         target = member.linkname
         if member.issym():
             target = posixpath.join(posixpath.dirname(member.name), target)
-        self.target = _name(posixpath.normpath(target))
+        self.target = relative(readable(target))
 
 
 def _members(path: pathlib.Path, start: int, length: int | None) -> Iterator[Item | _Link]:
@@ -110,24 +112,37 @@ def _one_archive(
                 if member.offset >= end:
                     break  # there was no end marker, and this is the next tar's header
                 member_end = archive.offset
-                name = _name(member.name)
+                name = relative(readable(member.name))
                 if member.islnk() or member.issym():
                     yield _Link(member)
                 elif member.isdir():
                     yield Folder(name)
                 elif not member.isreg() or member.issparse():
-                    yield Passed(name, SPECIAL)
+                    yield Passed(name, SPARSE if member.issparse() else SPECIAL)
                 else:
                     if member.offset_data + member.size > end:
                         raise UserError(f"{path} is truncated within {name}: {_AGAIN}")
                     yield Entry(name, str(path), member.offset_data, member.size)
     except tarfile.TarError as error:
-        file.seek(start)
-        if file.read(2) == _GZIP:
-            raise UserError(f"{path} is compressed (gzip): unpack it (gunzip)") from None
-        where = f" (in the tar at its byte {start:,})" if start else ""
+        if member_end == start:
+            _refuse_other(file, path, start, end)
+        where = _where(start)
         raise UserError(f"{path} is truncated or no tar{where} ({error}): {_AGAIN}") from None
     return member_end
+
+
+def _where(start: int) -> str:
+    return f" (in the tar at its byte {start:,})" if start else ""
+
+
+def _refuse_other(file: BinaryIO, path: pathlib.Path, start: int, end: int) -> None:
+    """Raises UserError where what should be a tar is plainly something else."""
+    file.seek(start)
+    data = file.read(min(end - start, naming.BEGINNING))
+    if kind := naming.compression(data):
+        unpack = {"gzip": "gunzip", "bzip2": "bunzip2", "zstandard": "unzstd"}.get(kind, "7z x")
+        raise UserError(f"{path}{_where(start)} is compressed ({kind}): unpack it ({unpack})")
+    naming.refuse_other(path, data, "tar", _where(start))
 
 
 def _next_archive(
@@ -140,6 +155,8 @@ def _next_archive(
         if inner:
             return None
         raise UserError(f"{path} ends at byte {end:,} without an end marker: {_AGAIN}")
+    if stop == start:
+        _refuse_other(file, path, start, end)
     data = rest.lstrip(b"\0")
     zeros = len(rest) - len(data)
     if not data:
@@ -164,9 +181,3 @@ def _next_archive(
         f"{path} is damaged at byte {stop:,}: {kind} where the next file's header should "
         f"be: {_AGAIN}"
     )
-
-
-def _name(name: str) -> str:
-    """A member's name without what leads to it, as tar itself unpacks it."""
-    shown = readable(name).lstrip("/").removeprefix("./")
-    return "" if shown == "." else shown

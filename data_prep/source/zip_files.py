@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from base.errors import UserError
-from data_prep.source.entries import DEFLATED, Entry, Folder, Item
+from data_prep.source import naming
+from data_prep.source.entries import DEFLATED, Entry, Folder, Item, relative
 
 _LOCAL_HEADER, _CENTRAL_HEADER = b"PK\x03\x04", b"PK\x01\x02"
 _END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
@@ -42,7 +43,7 @@ class _Directory(NamedTuple):
 def is_zip(path: pathlib.Path) -> bool:
     """Whether a file begins as a zip archive does, also an empty one."""
     with open(path, "rb") as file:
-        return file.read(4) in (_LOCAL_HEADER, _END)
+        return file.read(4) in naming.ZIP
 
 
 def walk(path: pathlib.Path) -> Iterator[Item]:
@@ -124,7 +125,7 @@ def _name(raw: bytes, flags: int) -> str:
         name = raw.decode("utf-8", "replace") if flags & _UTF8 else raw.decode("cp437")
     if "/" not in name:  # some programs on Windows write it so, against the specification
         name = name.replace("\\", "/")
-    return name.lstrip("/").removeprefix("./")
+    return relative(name) + "/" * name.endswith("/")
 
 
 def _central_directory(file: BinaryIO, path: pathlib.Path) -> _Directory:

@@ -59,6 +59,7 @@ class Dataset:
         manifest: how it was made, or None.
         kept_labels: the stored labels that become 0..N-1, or None if all are as they are stored.
         in_memory: whether records are kept in memory.
+        remark: a line about what is not read of it, or is taken for something else, or nothing.
     """
 
     directory: epath.Path | None
@@ -71,6 +72,7 @@ class Dataset:
     manifest: schema.Manifest | None = None
     kept_labels: tuple[int, ...] | None = None
     in_memory: bool = False
+    remark: str = ""
 
     @property
     def num_classes(self) -> int:
@@ -250,6 +252,7 @@ def _open_foreign(directory: epath.Path, config: PipelineConfig) -> Dataset:
         found.shards,
         jpeg if found.encoding == "jpeg" else AnyDecoder(jpeg),
         has_sizes=False,
+        remark=found.remark,
     )
 
 

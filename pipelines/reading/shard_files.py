@@ -72,8 +72,8 @@ def refuse_unlabelled(splits: Mapping[str, Sequence[ShardFile]], num_classes: in
                 if wrong.size:
                     raise UserError(
                         f"{shard.path} has label {wrong[0]}, and the data set's classes are 0 to "
-                        f"{num_classes - 1}: its images for {split} are not labelled: prepare a "
-                        "data set with a labelled validation or test split"
+                        f"{num_classes - 1}: its images for {split} are not labelled: prepare "
+                        f"a data set with labels for {split}"
                     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -20,11 +21,14 @@ class Metadata:
         shards: the files of the splits `train` and `validation`. Many data sets have no
             `validation` but a labelled `test`: then that is the validation split here.
         encoding: `jpeg`, `png`, or empty where it can be either.
+        remark: a line about splits that are not read, or read as another; empty where all are as
+            they are named.
     """
 
     names: tuple[str, ...]
     shards: dict[str, tuple[ShardFile, ...]]
     encoding: str
+    remark: str
 
 
 def read_metadata(directory: epath.Path) -> Metadata:
@@ -70,7 +74,19 @@ def read_metadata(directory: epath.Path) -> Metadata:
         for ours, theirs in splits.items()
         if theirs in info.splits
     }
-    return Metadata(tuple(label.names), shards, _encoding(image))
+    remark = _remark(directory, splits, list(info.splits))
+    return Metadata(tuple(label.names), shards, _encoding(image), remark)
+
+
+def _remark(directory: epath.Path, splits: Mapping[str, str], found: Sequence[str]) -> str:
+    said = [
+        f"split {theirs!r} is taken for {ours}"
+        for ours, theirs in splits.items()
+        if theirs != ours and theirs in found
+    ]
+    left = ", ".join(repr(name) for name in sorted(found) if name not in splits.values())
+    said += [f"not read: split {left}"] if left else []
+    return f"{directory}: {'; '.join(said)}" if said else ""
 
 
 def _encoding(image: Any) -> str:

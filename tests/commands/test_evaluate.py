@@ -40,6 +40,13 @@ def evaluate(run, *arguments):
     return json.loads((run / "evaluation_center_crop_validation.json").read_text()), done.stdout
 
 
+def ground_truth(sample_dir):
+    """The devkit's: an ILSVRC2012_ID for each validation image."""
+    with tarfile.open(sample_dir / "ilsvrc2012_sample" / "ILSVRC2012_devkit_t12.tar.gz") as tar:
+        name = "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
+        return tar.extractfile(name).read().decode().split()
+
+
 def test_real_weights_score_as_they_do_elsewhere(squeezenet, scored):
     # 64 % and 87 % of 100 other photographs of the sample are right by another framework; the
     # intervals of both samples overlap widely. Chance is 0.1 %.
@@ -88,9 +95,7 @@ def test_single_files_are_predicted_as_they_are_scored(squeezenet, scored, sampl
     predicted = [json.loads(line) for line in done.stdout.splitlines()]
     table = (sample_dir / "ilsvrc2012_synsets.tsv").read_text().splitlines()[1:]
     wnid_of_id = {line.split("\t")[2]: line.split("\t")[1] for line in table}
-    with tarfile.open(sample_dir / "ilsvrc2012_sample" / "ILSVRC2012_devkit_t12.tar.gz") as tar:
-        name = "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
-        truth = tar.extractfile(name).read().decode().split()
+    truth = ground_truth(sample_dir)
     first = fifth = 0
     for line in predicted:
         wnid = wnid_of_id[truth[int(line["file"][-13:-5]) - 1]]
@@ -113,7 +118,22 @@ def test_real_labels_by_file_number(squeezenet, sample_dir, tmp_path):
     result, printed = evaluate(squeezenet, f"--real_labels={path}")
     assert result["real_images"] == 58
     assert result["real_top1"] == 1.0
-    assert f"over {result['real_images']} images" in printed
+    assert f"over {result['real_images']} images; 58 have none and are left out" in printed
+    assert "entry k is of ILSVRC2012_val_k" in printed
+
+
+def test_real_labels_that_are_ilsvrcs_own_give_the_same_accuracy(
+    squeezenet, scored, sample_dir, tmp_path
+):
+    table = (sample_dir / "ilsvrc2012_synsets.tsv").read_text().splitlines()[1:]
+    wnid_of_id = {line.split("\t")[2]: line.split("\t")[1] for line in table}
+    label_of = {wnid: label for label, wnid in enumerate(sorted(wnid_of_id.values()))}
+    path = tmp_path / "real.json"
+    labels = [[label_of[wnid_of_id[number]]] for number in ground_truth(sample_dir)]
+    path.write_text(json.dumps(labels))
+    result, _ = evaluate(squeezenet, f"--real_labels={path}")
+    assert result["real_images"] == 116
+    assert result["real_top1"] == result["top1"] == scored[0]["top1"]
 
 
 def test_wrong_weights_are_one_line_and_leave_no_run(sample_dir, real_data, tmp_path):

@@ -26,7 +26,9 @@ class EvaluateConfig:
     )
     split: str = flag(schema.VALIDATION, "The split to score.", choices=schema.SPLITS)
     real_labels: str = flag(
-        "", "ReaL labels: a JSON list with a list of labels for each validation image, in order."
+        "",
+        "ReaL labels of ILSVRC's validation images (Beyer et al. 2020): the published real.json, a "
+        "list with a list of labels for each file by its number. Files without any are left out.",
     )
     protocol: str = flag(
         CENTER_CROP,

@@ -248,4 +248,4 @@ def _table(
     if first.plan.enlarged:
         enlarged = list(first.plan.enlarged)
         lines.append(f"scales {enlarged} enlarge the stored images ({result.stored})")
-    return lines
+    return [first.pipeline.dataset.remark, *lines] if first.pipeline.dataset.remark else lines

@@ -30,15 +30,7 @@ def read_real_labels(path: str, dataset: Dataset) -> RealLabels:
     Raises:
         UserError: the file is not such a list, or the data set is not ILSVRC 2012's validation set.
     """
-    try:
-        listed = json.loads(pathlib.Path(path).read_text())
-        labels = [frozenset(int(label) for label in each) for each in listed]
-    except OSError as error:
-        raise UserError(f"--real_labels={path}: {error.strerror}") from None
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"--real_labels={path} is not a list of lists of labels ({error})"
-        ) from None
+    labels = _read(path)
     wnids = dataset.wnids
     if (len(wnids), wnids[0], wnids[-1]) != (schema.ILSVRC2012_CLASSES, _FIRST, _LAST):
         raise UserError(
@@ -52,10 +44,33 @@ def read_real_labels(path: str, dataset: Dataset) -> RealLabels:
         if not 1 <= number <= len(labels):
             raise UserError(
                 f"--real_labels={path} has {len(labels)} entries, none of them for {name!r}: its "
-                "entries are for files ILSVRC2012_val_00000001.JPEG and so on"
+                "entries are for files ILSVRC2012_val_00000001.JPEG and so on: give a --data_dir "
+                "of ILSVRC's own validation images (built without --holdout)"
             )
         found.append(labels[number - 1])
     return RealLabels(found)
+
+
+def _read(path: str) -> list[frozenset[int]]:
+    try:
+        listed = json.loads(pathlib.Path(path).read_text("utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"--real_labels={path}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(each, list) for each in listed):
+        raise UserError(
+            f"--real_labels={path} is not a list of lists of labels: download real.json again from "
+            "github.com/google-research/reassessed-imagenet"
+        )
+    for number, each in enumerate(listed, 1):
+        for label in each:
+            if type(label) is not int or not 0 <= label < schema.ILSVRC2012_CLASSES:
+                raise UserError(
+                    f"--real_labels={path}: entry {number} has {str(label)[:40]!r}, and labels "
+                    f"are 0 to {schema.ILSVRC2012_CLASSES - 1}: download it again"
+                )
+    return [frozenset(each) for each in listed]
 
 
 def _file_names(dataset: Dataset) -> list[str]:

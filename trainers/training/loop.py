@@ -57,6 +57,8 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
             contextlib.closing(_open_logbook(trainer, run) if chief else SilentLogbook())
         )
         logbook.say(f"run folder: {run.directory}")
+        if trainer.pipeline.dataset.remark:
+            logbook.say(trainer.pipeline.dataset.remark)
         if step := trainer.state.step:
             logbook.say(f"continuing after step {step} of {trainer.agenda.total_steps}")
         if line := trainer.memory.line():

@@ -13,6 +13,8 @@ import pytest
 
 from base.errors import UserError
 from data_prep.job import cluster
+from data_prep.layouts import opening, webdataset
+from data_prep.source import sample
 from tests.conftest import ROOT
 from tests.making import small_sources
 from tests.making.small_builds import built, files
@@ -90,22 +92,86 @@ def test_two_workers_make_the_same_bytes(workers, source, expected, tmp_path, ca
         assert int(line.partition(f"/{worker.pid}: ")[2].partition(",")[0]) >= 3, line
 
 
-def test_one_is_killed_half_way(workers, source, expected, tmp_path):
+@pytest.fixture(params=["generated", "photographs"])
+def any_source(request, source) -> pathlib.Path:
+    if request.param == "generated":
+        return source
+    photographs: pathlib.Path = request.getfixturevalue("sample_dir")
+    return photographs / "ilsvrc2012_sample"
+
+
+def test_one_is_killed_half_way(workers, any_source, tmp_path):
     address, both = workers
+    expected = files(built(any_source, tmp_path / "alone", **FLAGS))
     flags = [f"--{name}={value}" for name, value in FLAGS.items()]
     command = [sys.executable, str(ROOT / "data_prep" / "build_tfrecords.py"), *flags]
-    command += [f"--source={source}", "--data_dir=data", "--max_rejected=0.5"]
+    command += [f"--source={any_source}", "--data_dir=data", "--max_rejected=0.5"]
     command += ["--engine=dask", f"--dask_scheduler={address}"]
     # Its paths are relative to a folder that the workers are not in.
+    place = tmp_path / "data"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as job:
-        while len(list(tmp_path.glob("data/*/*/1.0.0/*.tfrecord-*"))) < 3:
+        while len(list(place.glob("*/*/1.0.0/*.tfrecord-*"))) < 6:
             assert job.poll() is None, job.communicate()
             time.sleep(0.005)
+        assert job.poll() is None and not list(place.glob("*/*/1.0.0/dataset_info.json"))
         both[0].send_signal(signal.SIGKILL)
         assert job.communicate(timeout=120)[1] == ""
     assert job.returncode == 0
-    (directory,) = tmp_path.glob("data/*/*/1.0.0")
+    (directory,) = place.glob("*/*/1.0.0")
     assert files(directory) == expected
+
+
+@pytest.fixture
+def many_tars(tmp_path) -> pathlib.Path:
+    """WebDataset's tars with 24,000 images of one picture, and something odd in each."""
+    image = small_sources.encoded(small_sources.picture(1))
+    for number in range(30):
+        members = {}
+        for i in range(800):
+            members |= {f"{number}/{i}.jpg": image, f"{number}/{i}.cls": b"%d" % (i % 3)}
+        tar = sample.tar_bytes(members | {f"{number}/.DS_Store": b"x"})
+        small_sources.write(tmp_path / "many", {f"train-{number:03d}.tar": tar})
+    return tmp_path / "many"
+
+
+def test_many_tars_are_listed_on_the_workers_of_which_one_is_killed(
+    workers, many_tars, monkeypatch
+):
+    address, both = workers
+    expected = opening.open_source(str(many_tars))
+    each = cluster.each_file(address)
+
+    def killing(function, paths):
+        for number, found in enumerate(each(function, paths)):
+            if number == 5:
+                both[0].send_signal(signal.SIGKILL)
+            yield found
+
+    monkeypatch.setattr(webdataset, "_samples", lambda *_: pytest.fail("listed in this process"))
+    found = opening.open_source(str(many_tars), each=killing)
+    assert both[0].wait() == -signal.SIGKILL
+    assert found.refs == expected.refs and found.classes == expected.classes
+    assert list(found.remarks.lines()) == list(expected.remarks.lines())
+    assert found.remarks.count("hidden") == 30
+    damaged = many_tars / "train-017.tar"
+    damaged.write_bytes(damaged.read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"train-017\.tar is truncated"):
+        opening.open_source(str(many_tars), each=each)
+
+
+def test_a_build_lists_on_the_workers_too(workers, tmp_path):
+    address, _ = workers
+    tars = {
+        f"{wnid}.tar": sample.tar_bytes(found)
+        for wnid, found in small_sources.train_images().items()
+    }
+    small_sources.write(tmp_path / "classes", tars)
+    script = str(ROOT / "data_prep" / "build_tfrecords.py")
+    command = [sys.executable, script, f"--source={tmp_path / 'classes'}", "--train_shards=3"]
+    command += ["--size=32", "--max_rejected=0.5", f"--data_dir={tmp_path / 'together'}"]
+    subprocess.run([*command, "--engine=dask", f"--dask_scheduler={address}"], check=True)
+    (together,) = (tmp_path / "together").glob("*/*/1.0.0")
+    assert files(together) == files(built(tmp_path / "classes", tmp_path / "alone", val_shards=0))
 
 
 def test_beam_on_dask_spreads_a_small_pipeline_too(workers, source, expected, tmp_path):

@@ -175,6 +175,11 @@ def something_else(root: pathlib.Path) -> pathlib.Path:
     return root
 
 
+def built_already(root: pathlib.Path) -> pathlib.Path:
+    small_sources.write(root, {"insects/1.0.0/dataset_info.json": b"{}"})
+    return root
+
+
 def empty_tree(root: pathlib.Path) -> pathlib.Path:
     small_sources.write(root, {"train/n00000011/readme.md": b"x"})
     return root
@@ -199,6 +204,7 @@ def truncated_zip(root: pathlib.Path) -> pathlib.Path:
         (flat_validation, ("no class's folder", "devkit")),
         (empty, ("empty directory",)),
         (something_else, ("no known layout", "holiday.jpg", "wanted: ")),
+        (built_already, ("a data set that is built already", "--data_dir=")),
         (empty_tree, ("holds no images",)),
         (truncated_zip, ("truncated", "download it again")),
         (lambda root: root, ("does not exist",)),

@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 from base.errors import UserError
+from data_prep.config import SourceConfig
 from data_prep.layouts import listing, opening
 from data_prep.source.images import Source
 from tests.making import small_sources
@@ -190,7 +191,7 @@ def test_a_path_that_is_not_utf_8_is_read_and_named(tmp_path):
     assert {ref[:3]: ref.read() for ref in source.refs} == small_sources.everything()
     assert source.content
     lines: list[str] = []
-    listing.open_or_generate(str(root), "auto", ["train"], (), "", lines.append)
+    listing.open_or_generate(SourceConfig(source=str(root)), ["train"], "", lines.append)
     assert lines[0].encode()
 
 

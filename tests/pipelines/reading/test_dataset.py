@@ -210,6 +210,37 @@ def test_a_test_split_without_labels_is_refused_at_the_start(tmp_path):
         open_dataset(config(directory))
 
 
+def test_a_training_split_without_labels_is_refused_by_its_own_name(tmp_path):
+    directory = foreign_dataset(tmp_path, "jpeg", {"train": 9, "test": 4}, unlabelled="train")
+    with pytest.raises(UserError, match=r"insects-train.*label -1.*with labels for train"):
+        open_dataset(config(directory))
+
+
+@pytest.mark.parametrize(
+    ("splits", "unlabelled", "says"),
+    [
+        ({"train": 9, "unlabelled": 4}, "unlabelled", "not read: split 'unlabelled'"),
+        ({"train": 9, "unlabeled": 4, "extra": 3}, "unlabeled", "split 'extra', 'unlabeled'"),
+        ({"train": 9, "validation": 4, "test": 4}, "test", "not read: split 'test'"),
+        ({"train": 9, "test": 4}, "", "split 'test' is taken for validation"),
+        (
+            {"train": 9, "test": 4, "unlabelled": 5},
+            "unlabelled",
+            "split 'test' is taken for validation; not read: split 'unlabelled'",
+        ),
+    ],
+)
+def test_splits_that_are_not_read_are_said_in_one_line(splits, unlabelled, says, tmp_path):
+    dataset = open_dataset(config(foreign_dataset(tmp_path, "jpeg", splits, unlabelled)))
+    assert says in dataset.remark and "insects" in dataset.remark and "\n" not in dataset.remark
+    assert set(dataset.shards) <= {"train", "validation"}
+
+
+def test_of_splits_that_are_as_they_are_named_nothing_is_said(tmp_path):
+    directory = foreign_dataset(tmp_path, "jpeg", {"train": 9, "validation": 4})
+    assert open_dataset(config(directory)).remark == ""
+
+
 def test_a_foreign_data_set_promises_no_geometry(tmp_path):
     directory = foreign_dataset(tmp_path, "jpeg", {"train": 9})
     with pytest.raises(UserError, match="not made by this workspace"):

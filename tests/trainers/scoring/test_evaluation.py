@@ -236,6 +236,13 @@ def test_flags_that_make_no_sense_are_refused(flags):
         ("[[1]]", "has 1 entries, none of them for 'validation_0'"),
         ('{"a": 1}', "not a list of lists"),
         ("[1, 2", "not a list of lists"),
+        ("[" * 10**5, "not a list of lists"),
+        ("[1, 2]", "not a list of lists"),
+        ("[[999], [1000]]", "entry 2 has '1000', and labels are 0 to 999"),
+        ("[[-1]]", "entry 1 has '-1'"),
+        ('[["7"]]', "entry 1 has '7'"),
+        ("[[true]]", "entry 1 has 'True'"),
+        ("\ufeff[[1]]", "has 1 entries, none of them for 'validation_0'.*without --holdout"),
     ],
 )
 def test_real_labels_of_something_else_are_refused(run, tmp_path, content, says):
