@@ -18,6 +18,15 @@ FLAGS_FILE = "flags.cfg"
 NET_DIR = "net"
 
 
+# What does not change what is trained: a run may be continued with other values of these. With
+# another way of computing its losses are the same but for rounding.
+OTHERWISE_COMPUTED = frozenset({"replicas", "distribution", "jit_compile", "eval_batch_size"})
+NOT_TRAINED = OTHERWISE_COMPUTED | {
+    *("runs_dir", "experiment", "note", "resume", "data_dir", "geometry", "size"),
+    *("cache", "map_threads", "checkpoint_minutes", "keep_checkpoints", "log_steps"),
+    *("diagnose_steps", "tensorboard", "tensorboard_images", "profile_steps"),
+}
+
 # What commands say of their flag --run.
 RUN_HELP = (
     "The run: its folder, an experiment's for its newest run, or EXPERIMENT/NUMBER or EXPERIMENT "
@@ -48,7 +57,7 @@ class TrainConfig(Settings):
     experiment_is_default: bool = dataclasses.field(default=False, compare=False, repr=False)
     note: str = flag("", "The run's purpose, for the first line of its notes.md.")
     resume: bool = flag(
-        True, "Continue the experiment's last run if it was interrupted and had the same flags."
+        True, "Continue the experiment's last run if it was interrupted and trains the same."
     )
     replicas: str = flag(
         "auto",
