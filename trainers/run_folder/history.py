@@ -72,6 +72,18 @@ def read(run: Run) -> tuple[Stretch, ...]:
         return ()
 
 
+def in_words(stretch: Stretch) -> str:
+    """A stretch as people read it: where, when, how long, what of the run, and its end."""
+    if stretch.ended is None:
+        return f"from {stretch.began} on {stretch.host}: from step {stretch.first_step}, no end yet"
+    lasted = datetime.timedelta(seconds=round(stretch.seconds or 0))
+    changed = "".join(f", --{name} {values}" for name, values in stretch.changed.items())
+    return (
+        f"from {stretch.began} on {stretch.host} for {lasted}: steps {stretch.first_step} to "
+        f"{stretch.last_step}, {stretch.outcome}{changed}"
+    )
+
+
 def _write_in_place(run: Run, history: History) -> None:
     """Writes over the file, as on a full disk there is no place for another."""
     text = typed_json.write(history, files.FORMAT).encode()
