@@ -15,6 +15,7 @@ import pytest
 from tests.commands.test_end_to_end import reproducible
 from tests.conftest import ROOT
 from tests.making.datasets import write_dataset
+from tests.making.tiny_net import tiny_net
 from tests.trainers.training.test_multi_worker import free_ports
 
 pytestmark = [
@@ -25,7 +26,6 @@ pytestmark = [
 # Everything that a checkpoint has to bring back: averages of weights, batch norm on replicas, draws
 # of pairs, images that have grown, a rate that depends on the step, and a window that is half full.
 FLAGS = (
-    "--net=resnet10(width=4)",
     "--train_map=decode_random_crop({size})|random_flip",
     "--train_sizes=0:24,2:32",
     "--eval_map=decode_center_crop(32)",
@@ -81,23 +81,24 @@ def arrays(run_dir: pathlib.Path) -> dict[str, dict[str, bytes]]:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_at_a_random_step_it_has_the_same_lines_and_arrays(tmp_path, processes):
-    data = f"--data_dir={write_dataset(tmp_path / 'data', train=48, validation=10)}"
+    data_dir = write_dataset(tmp_path / "data", train=48, validation=10)
+    flags = [*tiny_net(tmp_path), f"--data_dir={data_dir}"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for process in start(processes, data, f"--runs_dir={whole}"):
+    for process in start(processes, *flags, f"--runs_dir={whole}"):
         assert process.wait(timeout=120) == 0
-    expected = reproducible(whole / "resnet10" / "1")
+    expected = reproducible(whole / "tiny_net" / "1")
     assert len(expected) == LINES
 
-    run_dir = killed / "resnet10" / "1"
+    run_dir = killed / "tiny_net" / "1"
     line = random.randrange(1, LINES - 1)
     print(f"killed at line {line}")
-    kill_at_line(start(processes, data, f"--runs_dir={killed}"), run_dir / "metrics.jsonl", line)
+    kill_at_line(start(processes, *flags, f"--runs_dir={killed}"), run_dir / "metrics.jsonl", line)
     assert not (run_dir / "result.json").exists(), "it was killed before its end"
-    for process in start(processes, data, f"--runs_dir={killed}"):
+    for process in start(processes, *flags, f"--runs_dir={killed}"):
         assert process.wait(timeout=120) == 0
     assert [path.name for path in run_dir.parent.iterdir()] == ["1"]
     assert reproducible(run_dir) == expected
-    found, wanted = arrays(run_dir), arrays(whole / "resnet10" / "1")
+    found, wanted = arrays(run_dir), arrays(whole / "tiny_net" / "1")
     assert found.keys() == wanted.keys() and len(found) == 3
     for name, content in wanted.items():
         assert found[name] == content, f"{name}, killed at line {line}"

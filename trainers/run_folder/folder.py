@@ -199,9 +199,12 @@ def new_run(config: TrainConfig, pipeline: InputPipeline) -> tuple[Run, contextl
     assert held is not None  # the folder is new
     try:
         _describe(run, config, pipeline, number)
-    except BaseException:
+    except BaseException as error:
         run.remove()
         held.close()
+        if isinstance(error, OSError):
+            where = f"{error.filename or run.directory}: {error.strerror}"
+            raise UserError(f"cannot write {where}: take another --runs_dir") from None
         raise
     return run, held
 
