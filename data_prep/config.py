@@ -73,7 +73,7 @@ class BuildConfig(Settings):
     )
     val_shards: int = flag(0, "validation shards; 0: as for --train_shards", within="[0, 99999]")
     shard_megabytes: int = flag(128, "target size of a shard, in 10^6 bytes", within="[1, 1e6]")
-    seed: int = flag(0, "of the global shuffle")
+    seed: int = flag(0, "of the global shuffle", within="[-9e18, 9e18]")
     classes: str = flag(
         "",
         "subset: WNIDs separated by commas, how many (the first ones), or a file of WNIDs",

@@ -34,7 +34,7 @@ MAX_DIFF_CHARACTERS = 200_000
 
 
 def describe_environment() -> Environment:
-    """Versions, devices and the code's commit; no user name, host name or path.
+    """Versions, devices, variables and the code's commit; no user name, host name or path of ours.
 
     `git_uncommitted` is `git diff HEAD`; where it is longer than MAX_DIFF_CHARACTERS it is cut
     after a whole line, and `git_uncommitted_cut` says so.

@@ -20,6 +20,7 @@ from trainers.run_folder.files import (
     Data,
     Environment,
     Evaluation,
+    History,
     Line,
     Result,
     Stretch,
@@ -27,7 +28,14 @@ from trainers.run_folder.files import (
     ValidationLine,
 )
 from trainers.run_folder.finding import locate, name_of, run_folders
-from trainers.run_folder.folder import DATA_FILE, ENVIRONMENT_FILE, NOTES_FILE, RESULT_FILE, Run
+from trainers.run_folder.folder import (
+    DATA_FILE,
+    ENVIRONMENT_FILE,
+    HISTORY_FILE,
+    NOTES_FILE,
+    RESULT_FILE,
+    Run,
+)
 from trainers.run_folder.metrics import METRICS_FILE
 from trainers.run_folder.reading import FolderReader
 
@@ -151,6 +159,7 @@ def read_record(directory: pathlib.Path, runs_dir: pathlib.Path | None = None) -
     running, archived = run.running(), _is_archived(run)
     described = (directory / FLAGS_FILE).exists()
     whole = described and not archived
+    past = reader.json_file(HISTORY_FILE, History, needed=False)
     flags, config = reader.flags() if described else ({}, None)
     record = RunRecord(
         run=run,
@@ -160,7 +169,7 @@ def read_record(directory: pathlib.Path, runs_dir: pathlib.Path | None = None) -
         flags=flags,
         config=config,
         metrics=reader.metrics(whole=run.finished and not running),
-        history=history.read(run),
+        history=past.stretches if past else (),
         environment=reader.json_file(ENVIRONMENT_FILE, Environment, needed=whole),
         data=reader.json_file(DATA_FILE, Data, needed=whole),
         result=reader.json_file(RESULT_FILE, Result) if run.finished else None,

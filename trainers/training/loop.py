@@ -270,10 +270,10 @@ def _out_of_memory_in_one_line(trainer: Trainer) -> Iterator[None]:
     try:
         yield
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        flags = trainer.config.pipeline
+        flags, lines = trainer.config.pipeline, str(error).splitlines() or [""]
+        said = next((line for line in lines if "OOM" in line), lines[0])
         raise UserError(
-            f"out of memory after step {trainer.state.step} "
-            f"({str(error).strip().partition(chr(10))[0][:120]}): lower "
+            f"out of memory after step {trainer.state.step} ({said.strip()[:120]}): lower "
             f"--train_batch_size ({flags.train_batch_size}), take it in more parts by "
             f"--accumulation_steps, or lower --eval_batch_size ({flags.eval_batch_size})"
         ) from error
