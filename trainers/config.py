@@ -18,9 +18,10 @@ FLAGS_FILE = "flags.cfg"
 NET_DIR = "net"
 
 
-# What does not change what is trained: a run may be continued with other values of these. With
-# another way of computing its losses are the same but for rounding.
-OTHERWISE_COMPUTED = frozenset({"replicas", "distribution", "jit_compile", "eval_batch_size"})
+# What does not change what is trained: a run may be continued with other values of these. Computed
+# otherwise, its losses are the same but for rounding. Replicas are not among them: each normalises
+# over its own part of a batch.
+OTHERWISE_COMPUTED = frozenset({"jit_compile", "eval_batch_size"})
 NOT_TRAINED = OTHERWISE_COMPUTED | {
     *("runs_dir", "experiment", "note", "resume", "data_dir", "geometry", "size"),
     *("cache", "map_threads", "checkpoint_minutes", "keep_checkpoints", "log_steps"),

@@ -37,6 +37,7 @@ class RunsConfig(Settings):
         0.0, "resume: the run's new length, to train a finished one further.", within="[0, inf)"
     )
     train_steps: int = flag(0, "resume: the same in steps.", within="[0, 1e12]")
+    replicas: str = flag("", "resume: on what it goes on, as --replicas of train.py.")
     output: str = flag("", "report: the HTML file (default: report.html in --runs_dir).")
 
     @property
@@ -135,6 +136,8 @@ def resume(config: RunsConfig, names: list[str]) -> None:
         place = config.data_dir if "://" in config.data_dir else os.path.abspath(config.data_dir)
         pipeline = dataclasses.replace(trained.pipeline, data_dir=place)
         trained = dataclasses.replace(trained, pipeline=pipeline)
+    if config.replicas:
+        trained = dataclasses.replace(trained, replicas=config.replicas)
     if longer:
         epochs = config.train_epochs or trained.train_epochs
         trained = dataclasses.replace(trained, train_epochs=epochs, train_steps=config.train_steps)
@@ -167,7 +170,7 @@ COMMANDS: dict[str, Callable[[RunsConfig, list[str]], None]] = {
 
 # Which sub-command a flag belongs to, where it is one's alone.
 _OWN_FLAGS = {"dry_run": "prune", "tool": "diff", "output": "report"} | dict.fromkeys(
-    ("data_dir", "train_epochs", "train_steps"), "resume"
+    ("data_dir", "train_epochs", "train_steps", "replicas"), "resume"
 )
 
 

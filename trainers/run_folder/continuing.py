@@ -37,8 +37,11 @@ def find_interrupted(config: TrainConfig) -> tuple[Run, contextlib.ExitStack] | 
     """
     run = newest(_interrupted_dir(config))
     lock = run.lock() if run else None
-    if run is None or lock is None:
-        return None  # there is none, or it is being trained
+    if run is None:
+        return None
+    if lock is None:
+        print(f"a new run: another process trains {run.directory}", flush=True)
+        return None
     differing = {} if run.finished else _trained_differently(run, config)
     if not run.finished and differing == {}:
         return run, lock

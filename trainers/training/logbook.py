@@ -225,7 +225,7 @@ def _forget_events_after(step: int, directory: pathlib.Path) -> None:
             continue
         kept = []
         with contextlib.suppress(tf.errors.DataLossError):  # a kill has cut off its last event
-            for record in tf.compat.v1.io.tf_record_iterator(str(path)):
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
                 if event_pb2.Event.FromString(record).step <= step:
                     kept.append(record)
         unfinished = atomic_path(path, beside=directory.parent)

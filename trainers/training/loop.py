@@ -76,10 +76,10 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
         if not state.step:
             loop.look_at_first_batch()
         if chief:
-            keep_changes(run, changed, state.step)
             said = {name: f"{was} -> {now}" for name, (was, now) in changed.items()}
             stack.enter_context(recorded(run, lambda: trainer.state.step, said))
             (run.directory / RESULT_FILE).unlink(missing_ok=True)  # it goes on from its end
+            keep_changes(run, changed, state.step)
         with _out_of_memory_in_one_line(trainer):
             score = loop.run()
         logbook.say(f"{run.directory}: validation {score.line()} over {score.images} images")
@@ -260,6 +260,8 @@ def _of_what_effect(name: str) -> str:
     """What a continuation's change of a flag does to the run."""
     if name in OTHERWISE_COMPUTED:
         return ": the same steps, but for rounding"
+    if name == "replicas":
+        return ": the same batches, but batch normalisation is over each replica's part"
     if name in ("train_epochs", "train_steps"):
         return ": from here on the schedule is that of the whole new length"
     return ""

@@ -13,6 +13,7 @@ from base.errors import UserError
 from tests.making.datasets import write_dataset
 from trainers import config, runs
 from trainers.run_folder import history
+from trainers.run_folder.continuing import find_interrupted
 from trainers.run_folder.folder import Run
 from trainers.run_folder.metrics import MetricsLog, read_metrics
 from trainers.run_folder.records import read_record
@@ -90,6 +91,16 @@ def test_a_flag_spelled_otherwise_or_that_trains_nothing_may_change(workspace, f
     assert stretch.changed["log_steps"] == "1 -> 2"
     assert (stretch.first_step, stretch.last_step, stretch.outcome) == (3, 6, "finished")
     assert stretch.began <= stretch.ended and stretch.seconds > 0 and stretch.host
+
+
+def test_on_other_replicas_it_goes_on_where_that_is_asked_for(workspace, finished, capsys):
+    assert find_interrupted(again("--replicas=cpu:2")) is None, "batch norm is of other parts"
+    assert "--replicas was 'cpu'" in capsys.readouterr().out
+    resume("mine", replicas="cpu:2")
+    assert "--replicas is 'cpu:2', was 'cpu': the same batches" in capsys.readouterr().out
+    found, expected = losses(pathlib.Path("runs/mine/1")), losses(finished / "runs/mine/1")
+    assert [line[:2] for line in found] == [line[:2] for line in expected]
+    assert [line[2] for line in found] == pytest.approx([line[2] for line in expected], rel=0.1)
 
 
 def test_where_a_flag_differs_the_line_says_which_and_which_run_it_would_have_continued(
