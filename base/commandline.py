@@ -1,8 +1,8 @@
 """How every command of the workspace reads its flags, speaks and fails.
 
 A command is a module with `main()` and `commandline.run(main)`. Its flags are the fields of a
-frozen dataclass, each made by `flag(default, help)`: `define_flags` turns the class into absl
-flags, `config_from_flags` reads them back, and everything below the command takes the dataclass.
+frozen dataclass of `Settings`, each made by `flag(default, help)`: `define_flags` turns the class
+into absl flags, `config_from_flags` reads them back, and everything below takes the dataclass.
 
 What a user can mend ends in one line on stderr and exit code 1: a `UserError`, a wrong flag, a
 full disk. A traceback is a defect of the workspace.
@@ -15,6 +15,7 @@ import dataclasses
 import errno
 import functools
 import io
+import math
 import os
 import signal
 import sys
@@ -49,7 +50,7 @@ def flag(
     said: str,
     *,
     choices: Sequence[str] = (),
-    optional: bool = False,
+    within: str = "",
     group: str = "",
     common: bool = False,
 ) -> Any:
@@ -59,18 +60,45 @@ def flag(
         default: the flag's default value; its type must be the field's annotation.
         said: what `--help` prints, with the unit where there is one.
         choices: the closed list of values, for a string flag.
-        optional: whether `None` is a value of its own (absl: the flag was not given).
+        within: the interval of a number, as it is written: `[0, 1)` has 0 and not 1, and `(0, inf)`
+            all above 0 that are finite; None, for a flag that was not given, is in each.
         group: the title in `--help` under which this flag and those after it are listed.
         common: whether `--help` lists it at the top, as one of the most used.
     """
     metadata = {
         "help": said,
         "choices": tuple(choices),
-        "optional": optional,
+        "within": within,
         "group": group,
         "common": common,
     }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+class Settings:
+    """What the dataclasses of flags have in common: each number is within its interval."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError, which names the flag and what it may be."""
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value, within = getattr(self, field.name), field.metadata.get("within")
+            if within and value is not None and (wanted := _outside(value, within)):
+                raise UserError(f"--{field.name}={value} must be {wanted}")
+
+
+def _outside(value: float, interval: str) -> str:
+    """What a number would have to be, where it is not in the interval; NaN is in none."""
+    low, high = map(float, interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    below = value <= high if interval[-1] == "]" else value < high
+    if above and below:
+        return ""
+    words = [f"{'at least' if interval[0] == '[' else 'above'} {low:.12g}"]
+    if high != math.inf:
+        words.append(f"{'at most' if interval[-1] == ']' else 'below'} {high:.12g}")
+    elif value == math.inf:
+        words.append("finite")
+    return " and ".join(words)
 
 
 def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -130,7 +158,12 @@ def config_from_flags(
         if "help" not in field.metadata:
             continue
         value: Any = flag_values[field.name].value
-        values[field.name] = tuple(value) if kind is tuple else value
+        # No shell expands a `~` behind `--data_dir=`, or in a flag file.
+        if kind is str and value:
+            value = os.path.expanduser(value)
+        elif kind is tuple:
+            value = tuple(map(os.path.expanduser, value))
+        values[field.name] = value
     return config_class(**values)
 
 

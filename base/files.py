@@ -107,6 +107,26 @@ def temporary_beside(path: Any) -> Any:
     return path.parent / f"{path.name}.{secrets.token_hex(8)}.tmp"
 
 
+def second_name(file: pathlib.Path, place: pathlib.Path) -> None:
+    """Gives a file a second name, over what has it; a copy, where a file can have one name only.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = temporary_beside(place)
+    try:
+        try:
+            os.link(file, temporary)
+        except OSError as error:
+            if error.errno not in {*_NO_SUCH_CALL, errno.EMLINK, errno.EXDEV}:
+                raise
+            shutil.copyfile(file, temporary)
+        replace(temporary, place)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
 def replace(temporary: Any, place: Any) -> None:
     """Renames a file, over what is there.
 

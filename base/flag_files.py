@@ -10,6 +10,7 @@ This is the only reader of flag files: the parser of absl is given what it has m
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Sequence
 
 from base import plugins
@@ -17,6 +18,9 @@ from base.errors import UserError
 
 _FLAG = "flagfile"
 _COMMENTS = ("#", "//")
+_COMMENT_BEHIND = re.compile(r"\s(#|//)")
+# Text for people may have such a sign in it.
+_FREE_TEXT = "note"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +87,11 @@ def value_in(arguments: Iterable[Argument], name: str) -> str | None:
     return values[-1] if values else None
 
 
+def has_comment_behind(line: str) -> bool:
+    """Whether a flag's line goes on with what looks like a comment; no flag file may have such."""
+    return bool(_COMMENT_BEHIND.search(line)) and not line.startswith(f"--{_FREE_TEXT}=")
+
+
 def _parts(arguments: Sequence[str]) -> list[str | pathlib.Path]:
     """The arguments, and a path for each flag file among them."""
     parts: list[str | pathlib.Path] = []
@@ -117,6 +126,11 @@ def _read(path: pathlib.Path, above: tuple[pathlib.Path, ...], as_written: bool)
             raise UserError(
                 f"{here.place}: {line!r} is no flag: each line is one flag, --name=value, or a "
                 "comment that starts with #"
+            )
+        if has_comment_behind(line):
+            raise UserError(
+                f"{here.place}: {line!r}: a comment has a line of its own, as this one would be "
+                "taken for a part of the value"
             )
         value = line.partition("=")[2]
         if here.name.split()[0] == _FLAG:

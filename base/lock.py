@@ -26,6 +26,9 @@ from base.files import atomic
 # not the same for both.
 _TRIES = 8
 _PAUSE = 0.15  # seconds, on average
+# Who looks whether a lock is held has it for a moment; who wants it waits that long.
+_LOOKS = 20
+_LOOK = 0.01  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +104,21 @@ def sole(path: pathlib.Path) -> Iterator[None]:
                 folder.rmdir()
 
 
+def is_held(path: pathlib.Path) -> bool:
+    """Whether another process holds a lock, as far as one can see. Changes nothing."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass  # never locked, not ours to read, or no such locks here
+    try:
+        return _other(path, path, remove=False) is not None
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def _locked(path: pathlib.Path) -> Iterator[None]:
     while True:
@@ -110,7 +128,7 @@ def _locked(path: pathlib.Path) -> Iterator[None]:
         except FileNotFoundError:  # another has just removed the folder, as it found it empty
             continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(descriptor)
         except BlockingIOError:
             text = os.pread(descriptor, 4096, 0)
             os.close(descriptor)
@@ -135,6 +153,16 @@ def _locked(path: pathlib.Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _take(descriptor: int) -> None:
+    for look in range(_LOOKS):
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if look == _LOOKS - 1:
+                raise
+            time.sleep(_LOOK)
+
+
 @contextlib.contextmanager
 def _announced(path: pathlib.Path) -> Iterator[None]:
     """The same without the kernel's help, by a file for each process."""
@@ -156,8 +184,10 @@ def _announced(path: pathlib.Path) -> Iterator[None]:
             own.unlink()
 
 
-def _other(path: pathlib.Path, own: pathlib.Path) -> tuple[Holder | None, pathlib.Path] | None:
-    """Another process that may be alive, and its file; files of those that are gone go too."""
+def _other(
+    path: pathlib.Path, own: pathlib.Path, *, remove: bool = True
+) -> tuple[Holder | None, pathlib.Path] | None:
+    """Another process that may be alive, and its file; files of those that are gone may go too."""
     for file in sorted(path.parent.iterdir()):
         mine = file.name.startswith(f"{path.name}.") and file.name.endswith(".holder")
         if not mine or file == own:
@@ -166,11 +196,11 @@ def _other(path: pathlib.Path, own: pathlib.Path) -> tuple[Holder | None, pathli
             holder = _read(file.read_bytes())
         except OSError:
             continue  # removed meanwhile
-        if holder is not None and holder.gone:
+        if holder is None or not holder.gone:
+            return holder, file
+        if remove:
             with contextlib.suppress(OSError):
                 file.unlink()
-        else:
-            return holder, file
     return None
 
 

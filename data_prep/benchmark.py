@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from base import commandline
-from base.commandline import flag
+from base.commandline import Settings, flag
 from base.comparison import OURS, Comparison
 from data_prep import schema
 from data_prep.config import SourceConfig
@@ -44,14 +44,14 @@ Convert = Callable[["ImageRef"], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class JobBenchmarkConfig:
+class JobBenchmarkConfig(Settings):
     """The flags of benchmark.py."""
 
     where: SourceConfig = dataclasses.field(default_factory=SourceConfig)
     data_dir: str = flag("data", "where the embedded sample goes, without --source")
-    images: int = flag(800, "how many images of the source")
-    rounds: int = flag(7, "how often each is measured")
-    threads: int = flag(2, "threads of ours and of each peer")
+    images: int = flag(800, "how many images of the source", within="[1, 1e9]")
+    rounds: int = flag(7, "how often each is measured", within="[1, 1e9]")
+    threads: int = flag(2, "threads of ours and of each peer", within="[1, 4096]")
     figures: str = flag("", "File to which the figures are added, for benchmarks/speed_table.py.")
 
 

@@ -1,9 +1,8 @@
 """The flags of this room's commands, as frozen dataclasses."""
 
 import dataclasses
-import os
 
-from base.commandline import flag
+from base.commandline import Settings, flag
 from base.errors import UserError
 from base.parallel import usable_cores
 from data_prep.layouts.opening import LAYOUTS
@@ -34,7 +33,7 @@ class SourceConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class BuildConfig:
+class BuildConfig(Settings):
     """The flags of build_tfrecords.py."""
 
     where: SourceConfig = dataclasses.field(default_factory=SourceConfig)
@@ -53,9 +52,9 @@ class BuildConfig:
         group="Stored images",
         common=True,
     )
-    size: int = flag(256, "pixels, see --geometry", common=True)
+    size: int = flag(256, "pixels, see --geometry", common=True, within="[1, 65500]")
     encoding: str = flag("jpeg", "how pixels are stored", choices=ENCODINGS)
-    quality: int = flag(90, "JPEG quality, 1 to 100")
+    quality: int = flag(90, "JPEG quality, 1 to 100", within="[1, 100]")
     chroma: str = flag("420", "JPEG chroma subsampling", choices=("420", "444"))
     exif: bool = flag(False, "honour the EXIF orientation (ILSVRC's convention ignores it)")
     truncated: str = flag(
@@ -63,30 +62,38 @@ class BuildConfig:
         "truncated images: reject them, or repair (store them with the missing part gray)",
         choices=("reject", "repair"),
     )
-    max_rejected: float = flag(0.001, "fraction of unreadable images that stops the job")
-    train_shards: int = flag(
-        0, "train shards; 0: as many as make about --shard_megabytes each", group="Shards"
+    max_rejected: float = flag(
+        0.001, "fraction of unreadable images that stops the job", within="[0, 1]"
     )
-    val_shards: int = flag(0, "validation shards; 0: as for --train_shards")
-    shard_megabytes: int = flag(128, "target size of a shard, in 10^6 bytes")
-    seed: int = flag(0, "of the global shuffle")
+    train_shards: int = flag(
+        0,
+        "train shards; 0: as many as make about --shard_megabytes each",
+        group="Shards",
+        within="[0, 99999]",
+    )
+    val_shards: int = flag(0, "validation shards; 0: as for --train_shards", within="[0, 99999]")
+    shard_megabytes: int = flag(128, "target size of a shard, in 10^6 bytes", within="[1, 1e6]")
+    seed: int = flag(0, "of the global shuffle", within="[-9e18, 9e18]")
     classes: str = flag(
         "",
         "subset: WNIDs separated by commas, how many (the first ones), or a file of WNIDs",
         group="Subsets",
     )
-    max_per_class: int = flag(0, "subset: images of each class in each split; 0: all")
+    max_per_class: int = flag(
+        0, "subset: images of each class in each split; 0: all", within="[0, 1e9]"
+    )
     holdout: int = flag(
         0,
         "to tune on: so many of each class's training images become the validation split, and the "
         "source's validation images are left out; 0: none",
+        within="[0, 1e9]",
     )
     engine: str = flag(
         "local", "what runs the shard tasks", choices=("local", "beam", "dask"), group="How it runs"
     )
     beam_options: str = flag("", "Apache Beam pipeline options, as on its command line")
     dask_scheduler: str = flag("", "address of the scheduler, with --engine=dask")
-    workers: int = flag(0, "threads of the local engine; 0: one per core")
+    workers: int = flag(0, "threads of the local engine; 0: one per core", within="[0, 4096]")
     reading: str = flag(
         "auto",
         "random: each shard's images where they lie; sequential: the source once in its own order, "
@@ -96,22 +103,7 @@ class BuildConfig:
     )
 
     def __post_init__(self) -> None:
-        # No shell expands a `~` behind `--data_dir=`.
-        object.__setattr__(self, "data_dir", os.path.expanduser(self.data_dir))
-        for name, low, high in (
-            ("size", 1, 65500),
-            ("quality", 1, 100),
-            ("max_rejected", 0, 1),
-            ("shard_megabytes", 1, 10**6),
-            ("train_shards", 0, 10**5 - 1),
-            ("val_shards", 0, 10**5 - 1),
-            ("max_per_class", 0, 10**9),
-            ("holdout", 0, 10**9),
-            ("workers", 0, 4096),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UserError(f"--{name}={value} is not within {low} and {high}")
+        super().__post_init__()
         if self.reading == "sequential" and self.engine != "local":
             raise UserError(
                 f"--reading=sequential is one machine's way: leave it out with "

@@ -244,7 +244,10 @@ def find_dataset(data_dir: str | os.PathLike[str]) -> epath.Path:
     """
     root = epath.Path(data_dir).expanduser()
     if not root.is_dir():
-        raise UserError(f"--data_dir={root} is not a directory: build it (build_tfrecords.py)")
+        raise UserError(
+            f"--data_dir={root} is not a directory: name where the data set is, or build it "
+            "(build_tfrecords.py)"
+        )
     if (root / DATASET_INFO_FILE).is_file():
         return root
     found = [

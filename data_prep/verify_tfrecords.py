@@ -11,7 +11,7 @@ the statistics and TensorFlow Datasets' metadata agree. The exit code is 0 only 
 import dataclasses
 
 from base import commandline
-from base.commandline import flag
+from base.commandline import Settings, flag
 from base.errors import UserError
 from base.parallel import usable_cores
 from base.tensorflow_start import start_tensorflow
@@ -19,13 +19,13 @@ from data_prep.config import SourceConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class VerifyConfig:
+class VerifyConfig(Settings):
     """The flags of verify_tfrecords.py."""
 
     where: SourceConfig = dataclasses.field(default_factory=SourceConfig)
     data_dir: str = flag("data", "the data set directory, or a parent that holds exactly one")
     repair: bool = flag(False, "rebuild the bad shards, from --source")
-    workers: int = flag(0, "threads; 0: one per core")
+    workers: int = flag(0, "threads; 0: one per core", within="[0, 4096]")
 
 
 def main() -> int:

@@ -10,25 +10,25 @@ bound is what bare libjpeg-turbo decodes with as many threads, whole images and 
 import dataclasses
 
 from base import plugins
-from base.commandline import config_from_flags, flag, run
+from base.commandline import Settings, config_from_flags, flag, run
 from base.errors import UserError
 from pipelines.config import SYNTHETIC, PipelineConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class PipelineBenchmarkConfig:
+class PipelineBenchmarkConfig(Settings):
     """What is measured, and for how long."""
 
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
-    rounds: int = flag(5, "How often each stage is measured; medians are printed.")
-    seconds: float = flag(1.5, "How long each measurement lasts.")
+    rounds: int = flag(
+        5, "How often each stage is measured; medians are printed.", within="[1, 1e9]"
+    )
+    seconds: float = flag(1.5, "How long each measurement lasts.", within="(0, inf)")
     epochs: int = flag(0, "Instead: deliver so many epochs and print how the memory grows.")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        for name in ("rounds", "seconds"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"--{name}={getattr(self, name)} must be above 0")
+        super().__post_init__()
         if self.epochs == 1 or self.epochs < 0:
             raise UserError("--epochs must be 0, or at least 2: growth is counted after the first")
         if self.pipeline.data == SYNTHETIC:

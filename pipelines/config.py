@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 
-from base.commandline import flag
+from base.commandline import Settings, flag
 from base.errors import UserError
 from base.parallel import usable_cores
 from data_prep import schema
@@ -29,7 +29,7 @@ class Phase(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class PipelineConfig:
+class PipelineConfig(Settings):
     """Everything that the batches depend on. Each field is a flag; its help says what it means."""
 
     data_dir: str = flag(
@@ -45,18 +45,24 @@ class PipelineConfig:
         choices=(RECORDS, SYNTHETIC),
     )
     synthetic_classes: int = flag(
-        schema.ILSVRC2012_CLASSES, "Number of classes of --data=synthetic."
+        schema.ILSVRC2012_CLASSES,
+        "Number of classes of --data=synthetic.",
+        within="[1, 1e9]",
     )
     geometry: str = flag(
         "", "Refuse a data set with another geometry; empty: any.", choices=("", *schema.GEOMETRIES)
     )
-    size: int = flag(0, "Refuse a data set with another stored size, in pixels; 0: any.")
+    size: int = flag(
+        0, "Refuse a data set with another stored size, in pixels; 0: any.", within="[0, 65500]"
+    )
     classes: tuple[str, ...] = flag(
         (),
         "Only these classes: WNIDs separated by commas, how many (the first ones), or a file of "
         "WNIDs. Labels become 0..N-1.",
     )
-    seed: int = flag(0, "Seed of the order, of every augmentation, and of the net.")
+    seed: int = flag(
+        0, "Seed of the order, of every augmentation, and of the net.", within="[0, 4294967295]"
+    )
     plugins: tuple[str, ...] = flag(
         (),
         "Python files or packages with nets (NETS), map functions, schedules, optimizers and "
@@ -68,6 +74,7 @@ class PipelineConfig:
         "Images a training step, over all replicas.",
         group="Batches and augmentation",
         common=True,
+        within="[1, 1e9]",
     )
     train_map: str = flag(
         "decode_random_crop(224)|random_flip", "Host chain of training: per example, to uint8."
@@ -77,9 +84,13 @@ class PipelineConfig:
     )
     train_device_map: str = flag("subtract_mean", "Device chain of training: per batch, float32.")
     overfit_batches: int = flag(
-        0, "Train on the first N batches only, the same pixels every epoch; 0: on everything."
+        0,
+        "Train on the first N batches only, the same pixels every epoch; 0: on everything.",
+        within="[0, 1e9]",
     )
-    eval_batch_size: int = flag(128, "Images an evaluation step, over all replicas.")
+    eval_batch_size: int = flag(
+        128, "Images an evaluation step, over all replicas.", within="[1, 1e9]"
+    )
     eval_map: str = flag("decode_center_crop(224)", "Host chain of evaluation.")
     eval_device_map: str = flag("subtract_mean", "Device chain of evaluation.")
 
@@ -87,6 +98,7 @@ class PipelineConfig:
         256,
         "Memory for shuffling serialized records, in MiB; 0: stored order within each shard.",
         group="Reading and decoding",
+        within="[0, 1e9]",
     )
     host_reading: str = flag(
         ALL_SHARDS,
@@ -107,17 +119,14 @@ class PipelineConfig:
         choices=(FAST, ACCURATE),
     )
     map_threads: int = flag(
-        0, "How many calls of the host chain run at once; 0: one for each core."
+        0,
+        "How many calls of the host chain run at once; 0: one for each core.",
+        within="[0, 4096]",
     )
 
     def __post_init__(self) -> None:
         """Refuses what no pipeline can use."""
-        for name in ("train_batch_size", "eval_batch_size", "synthetic_classes"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name}={getattr(self, name)} must be at least 1")
-        for name in ("overfit_batches", "shuffle_buffer_mb", "size", "map_threads"):
-            if getattr(self, name) < 0:
-                raise UserError(f"--{name}={getattr(self, name)} must not be negative")
+        super().__post_init__()
         if bool(self.train_sizes) != ("{size}" in self.train_map):
             raise UserError(
                 f"--train_sizes={','.join(self.train_sizes)} says what {{size}} in --train_map is: "

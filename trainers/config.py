@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from base import flag_files
-from base.commandline import config_from_flags, define_flags, flag, parse_flags
+from base.commandline import Settings, config_from_flags, define_flags, flag, parse_flags
 from base.errors import UserError
 from base.spec import parse_call
 from pipelines.config import PipelineConfig
@@ -18,6 +18,16 @@ FLAGS_FILE = "flags.cfg"
 NET_DIR = "net"
 
 
+# What does not change what is trained: a run may be continued with other values of these. Computed
+# otherwise, its losses are the same but for rounding. Replicas are not among them: each normalises
+# over its own part of a batch.
+OTHERWISE_COMPUTED = frozenset({"jit_compile", "eval_batch_size"})
+NOT_TRAINED = OTHERWISE_COMPUTED | {
+    *("runs_dir", "experiment", "note", "resume", "data_dir", "geometry", "size"),
+    *("cache", "map_threads", "checkpoint_minutes", "keep_checkpoints", "log_steps"),
+    *("diagnose_steps", "tensorboard", "tensorboard_images", "profile_steps"),
+}
+
 # What commands say of their flag --run.
 RUN_HELP = (
     "The run: its folder, an experiment's for its newest run, or EXPERIMENT/NUMBER or EXPERIMENT "
@@ -26,7 +36,7 @@ RUN_HELP = (
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """Everything that a run depends on. Each field is a flag; its help text says what it means."""
 
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
@@ -48,7 +58,7 @@ class TrainConfig:
     experiment_is_default: bool = dataclasses.field(default=False, compare=False, repr=False)
     note: str = flag("", "The run's purpose, for the first line of its notes.md.")
     resume: bool = flag(
-        True, "Continue the experiment's last run if it was interrupted and had the same flags."
+        True, "Continue the experiment's last run if it was interrupted and trains the same."
     )
     replicas: str = flag(
         "auto",
@@ -83,20 +93,38 @@ class TrainConfig:
     )
 
     train_epochs: float = flag(
-        90.0, "Length of the training, in epochs.", group="Optimisation", common=True
+        90.0,
+        "Length of the training, in epochs.",
+        group="Optimisation",
+        common=True,
+        within="[0, inf)",
     )
-    train_steps: int = flag(0, "Length of the training, in steps of the global batch; 0: epochs.")
+    train_steps: int = flag(
+        0, "Length of the training, in steps of the global batch; 0: epochs.", within="[0, 1e12]"
+    )
     optimizer: str = flag("sgd(momentum=0.9)", "The optimizer, with literal arguments.")
-    learning_rate: float = flag(0.01, "Base learning rate, for the global batch.", common=True)
+    learning_rate: float = flag(
+        0.01, "Base learning rate, for the global batch.", common=True, within="[0, inf)"
+    )
     schedule: str = flag("constant()", "The learning rate's factor over the run.")
-    warmup_epochs: float = flag(0.0, "Linear rise of the learning rate from 0, in epochs.")
-    bias_rate_factor: float = flag(1.0, "What multiplies the biases' learning rate (Caffe: 2).")
-    clip_norm: float = flag(0.0, "Largest global norm of the whole batch's gradient; 0: any.")
+    warmup_epochs: float = flag(
+        0.0, "Linear rise of the learning rate from 0, in epochs.", within="[0, inf)"
+    )
+    bias_rate_factor: float = flag(
+        1.0, "What multiplies the biases' learning rate (Caffe: 2).", within="[0, inf)"
+    )
+    clip_norm: float = flag(
+        0.0, "Largest global norm of the whole batch's gradient; 0: any.", within="[0, inf)"
+    )
     accumulation_steps: int = flag(
-        1, "Parts in which a replica takes its share of the batch, one after the other."
+        1,
+        "Parts in which a replica takes its share of the batch, one after the other.",
+        within="[1, 1e6]",
     )
     ema_decay: float = flag(
-        0.0, "Average the weights by this decay a step, and evaluate the average; 0: do not."
+        0.0,
+        "Average the weights by this decay a step, and evaluate the average; 0: do not.",
+        within="[0, 1)",
     )
 
     loss: str = flag(
@@ -104,12 +132,18 @@ class TrainConfig:
         "softmax(): the classes exclude each other. sigmoid(): binary cross-entropy of each class.",
         group="Loss and regularisation",
     )
-    label_smoothing: float = flag(0.0, "Weight of the uniform distribution in the target.")
+    label_smoothing: float = flag(
+        0.0, "Weight of the uniform distribution in the target.", within="[0, 1]"
+    )
     weight_decay: float = flag(
-        0.0, "The papers' L2 term in the loss, weight_decay/2 * sum(w^2), on what --decayed says."
+        0.0,
+        "The papers' L2 term in the loss, weight_decay/2 * sum(w^2), on what --decayed says.",
+        within="[0, inf)",
     )
     decoupled_weight_decay: float = flag(
-        0.0, "Decay outside of the gradient (AdamW's), times the learning rate, on the same."
+        0.0,
+        "Decay outside of the gradient (AdamW's), times the learning rate, on the same.",
+        within="[0, inf)",
     )
     decayed: str = flag(
         "net",
@@ -124,26 +158,43 @@ class TrainConfig:
         choices=("stop", "skip"),
         group="Stopping, evaluation and checkpoints",
     )
-    stop_at_top1: float = flag(0.0, "Stop at this validation top-1 accuracy, a fraction; 0: never.")
+    stop_at_top1: float = flag(
+        0.0, "Stop at this validation top-1 accuracy, a fraction; 0: never.", within="[0, 1]"
+    )
     stop_after_evaluations: int = flag(
-        0, "Stop after so many evaluations without a new best; 0: never."
+        0,
+        "Stop after so many evaluations without a new best; 0: never.",
+        within="[0, 1e9]",
     )
 
-    eval_epochs: float = flag(1.0, "Epochs between two evaluations; the end is always evaluated.")
-    checkpoint_minutes: float = flag(
-        30.0, "Minutes between two checkpoints, beside the one after each evaluation."
+    eval_epochs: float = flag(
+        1.0, "Epochs between two evaluations; the end is always evaluated.", within="(0, inf)"
     )
-    keep_checkpoints: int = flag(2, "How many of the last checkpoints are kept, beside the best.")
+    checkpoint_minutes: float = flag(
+        30.0,
+        "Minutes between two checkpoints, beside the one after each evaluation.",
+        within="(0, inf)",
+    )
+    keep_checkpoints: int = flag(
+        2, "How many of the last checkpoints are kept, beside the best.", within="[1, 1e9]"
+    )
 
     log_steps: int = flag(
-        50, "Steps between two lines of train metrics.", group="Logging and diagnosis"
+        50,
+        "Steps between two lines of train metrics.",
+        group="Logging and diagnosis",
+        within="[1, 1e9]",
     )
     diagnose_steps: int = flag(
-        1000, "After this step, say why the loss may still be that of guessing; 0: do not look."
+        1000,
+        "After this step, say why the loss may still be that of guessing; 0: do not look.",
+        within="[0, 1e12]",
     )
     tensorboard: bool = flag(False, "Write TensorBoard scalars too (needs the package).")
     tensorboard_images: int = flag(
-        0, "How many images of the first batch, as the net sees them, go to TensorBoard."
+        0,
+        "How many images of the first batch, as the net sees them, go to TensorBoard.",
+        within="[0, 1e6]",
     )
     profile_steps: str = flag(
         "", "FIRST:LAST, the steps of which a TensorBoard profile is written; empty: none."
@@ -151,20 +202,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuses what no run can use."""
-        positive = (
-            "accumulation_steps",
-            "log_steps",
-            "eval_epochs",
-            "keep_checkpoints",
-            "checkpoint_minutes",
-        )
-        for name in positive:
-            if getattr(self, name) <= 0:
-                raise UserError(f"--{name}={getattr(self, name)} must be above 0")
-        if self.tensorboard_images < 0:
-            raise UserError(f"--tensorboard_images={self.tensorboard_images} must not be negative")
+        super().__post_init__()
         self.profiled_steps()
-        if self.train_steps < 0 or (self.train_steps == 0 and self.train_epochs <= 0):
+        if not (self.train_steps or self.train_epochs):
             raise UserError("--train_steps or --train_epochs must be above 0")
 
     def profiled_steps(self) -> tuple[int, int] | None:

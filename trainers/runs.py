@@ -5,7 +5,7 @@
     python trainers/runs.py diff RUN RUN     two runs: flags, net source, data, metrics
     python trainers/runs.py note RUN TEXT    adds a dated line to the run's notes.md
     python trainers/runs.py prune [RUN ...]  removes checkpoints but the last and the best
-    python trainers/runs.py resume RUN       continues an interrupted run
+    python trainers/runs.py resume RUN       continues a run; a finished one with --train_epochs=N
     python trainers/runs.py report           writes one HTML page about all runs
 
 RUN is a run folder, EXPERIMENT/NUMBER in --runs_dir, or EXPERIMENT for its newest run.
@@ -13,23 +13,31 @@ RUN is a run folder, EXPERIMENT/NUMBER in --runs_dir, or EXPERIMENT for its newe
 
 import dataclasses
 import datetime
+import os
 import pathlib
 from collections.abc import Callable
 
-from base.commandline import config_from_flags, flag, flag_lines, run
+from base.commandline import Settings, config_from_flags, flag, flag_lines, run
 from base.errors import UserError
 from base.files import atomic
 from base.tensorflow_start import start_tensorflow
-from trainers.run_folder.records import BROKEN, INTERRUPTED, RunRecord, find_record, find_records
+from trainers.config import NET_DIR
+from trainers.run_folder.records import BROKEN, RUNNING, RunRecord, find_record, find_records
 
 
 @dataclasses.dataclass(frozen=True)
-class RunsConfig:
+class RunsConfig(Settings):
     """What the sub-commands take beside the names of runs."""
 
     runs_dir: str = flag("runs", "Where run folders are.")
     dry_run: bool = flag(False, "prune: say what would be removed, and remove nothing.")
     tool: str = flag("", "diff: a command to open on each pair of files, such as vimdiff.")
+    data_dir: str = flag("", "resume: where the run's data set is now.")
+    train_epochs: float = flag(
+        0.0, "resume: the run's new length, to train a finished one further.", within="[0, inf)"
+    )
+    train_steps: int = flag(0, "resume: the same in steps.", within="[0, 1e12]")
+    replicas: str = flag("", "resume: on what it goes on, as --replicas of train.py.")
     output: str = flag("", "report: the HTML file (default: report.html in --runs_dir).")
 
     @property
@@ -109,18 +117,34 @@ def prune(config: RunsConfig, names: list[str]) -> None:
 
 
 def resume(config: RunsConfig, names: list[str]) -> None:
-    """Continues an interrupted run, by its own flags, where its folder is now."""
+    """Continues a run, by its own flags, where its folder and its data set are now."""
     _expect(names, "RUN")
     record = config.records(names)[0]
-    if record.state != INTERRUPTED or record.config is None:
+    longer = config.train_epochs or config.train_steps
+    net = (record.directory / NET_DIR).exists()
+    usable = record.config is not None and net and record.state != RUNNING
+    if not usable or (record.run.finished and not longer):
         reasons = f" ({'; '.join(record.faults)})" if record.state == BROKEN else ""
-        raise UserError(f"{record.directory} is {record.state}{reasons}: nothing to continue")
+        remedy = ", but longer: --train_epochs=N" if usable else ""
+        raise UserError(
+            f"{record.directory} is {record.state}{reasons}: nothing to continue{remedy}"
+        )
+    parent = record.directory.resolve().parent
+    trained = record.run.flags()
+    trained = dataclasses.replace(trained, runs_dir=str(parent.parent), experiment=parent.name)
+    if config.data_dir:
+        place = config.data_dir if "://" in config.data_dir else os.path.abspath(config.data_dir)
+        pipeline = dataclasses.replace(trained.pipeline, data_dir=place)
+        trained = dataclasses.replace(trained, pipeline=pipeline)
+    if config.replicas:
+        trained = dataclasses.replace(trained, replicas=config.replicas)
+    if longer:
+        epochs = config.train_epochs or trained.train_epochs
+        trained = dataclasses.replace(trained, train_epochs=epochs, train_steps=config.train_steps)
     start_tensorflow()
     from trainers.training import session
 
-    parent = record.directory.resolve().parent
-    moved = dataclasses.replace(record.config, runs_dir=str(parent.parent), experiment=parent.name)
-    session.train(moved, continued=record.run)
+    session.train(trained, continued=record.run)
 
 
 def report(config: RunsConfig, names: list[str]) -> None:
@@ -145,7 +169,9 @@ COMMANDS: dict[str, Callable[[RunsConfig, list[str]], None]] = {
 }
 
 # Which sub-command a flag belongs to, where it is one's alone.
-_OWN_FLAGS = {"dry_run": "prune", "tool": "diff", "output": "report"}
+_OWN_FLAGS = {"dry_run": "prune", "tool": "diff", "output": "report"} | dict.fromkeys(
+    ("data_dir", "train_epochs", "train_steps", "replicas"), "resume"
+)
 
 
 def main(arguments: list[str]) -> None:

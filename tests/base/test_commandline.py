@@ -13,7 +13,9 @@ import pytest
 from absl import flags
 
 from base.commandline import config_from_flags, define_flags, flag, flag_lines, parse_flags
+from base.errors import UserError
 from tests.conftest import ROOT
+from trainers import config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,36 @@ def test_defaults_are_the_dataclass_own():
 def test_every_kind_of_flag_is_read():
     found = parse("--depth=5", "--rate=0.5", "--kind=b", "--fast", "--names=x,y")
     assert found == Outer(Inner(5), 0.5, "b", True, ("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--learning_rate=-0.1", "must be at least 0"),
+        ("--learning_rate=inf", "must be at least 0 and finite"),
+        ("--weight_decay=-5e-4", "must be at least 0"),
+        ("--clip_norm=nan", "must be at least 0"),
+        ("--label_smoothing=10", "must be at least 0 and at most 1"),
+        ("--stop_at_top1=70", "must be at least 0 and at most 1"),
+        ("--ema_decay=1.5", "must be at least 0 and below 1"),
+        ("--eval_epochs=0", "must be above 0"),
+        ("--keep_checkpoints=0", "must be at least 1 and at most 1000000000"),
+        ("--shuffle_buffer_mb=-1", "must be at least 0"),
+        ("--seed=-1", "must be at least 0"),
+    ],
+)
+def test_a_number_out_of_its_range_is_one_line_that_says_the_range(line, says):
+    with pytest.raises(UserError) as info:
+        config.parse([line])
+    assert f"--{line[2:].partition('=')[0]}=" in str(info.value) and says in str(info.value)
+
+
+def test_a_home_folder_is_expanded_in_every_flag(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    found = config.parse(["--runs_dir=~/runs", "--cache=~/fast", "--plugins=~/a.py,b.py"])
+    assert (found.runs_dir, found.pipeline.cache) == ("/home/me/runs", "/home/me/fast")
+    assert found.pipeline.plugins == ("/home/me/a.py", "b.py")
+    assert config.parse(["--note=~5 % better"]).note == "~5 % better"
 
 
 def test_flag_lines_are_sorted_marked_and_read_back(tmp_path):

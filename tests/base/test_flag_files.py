@@ -49,6 +49,19 @@ def test_the_home_folder_is_understood(tmp_path, monkeypatch):
     assert texts("-flagfile", "~/base.cfg") == ["--a=1"]
 
 
+@pytest.mark.parametrize("line", ["--net=alexnet # small", "--train_epochs=9 // or ten", "--a= #"])
+def test_a_comment_behind_a_value_is_refused_where_it_stands(tmp_path, line):
+    file = write(tmp_path / "a.cfg", f"# one\n{line}\n")
+    with pytest.raises(UserError) as info:
+        texts(f"--flagfile={file}")
+    assert str(info.value).startswith(f"{file}, line 2: {line!r}: a comment has a line of its own")
+
+
+def test_text_for_people_and_addresses_may_hold_such_signs(tmp_path):
+    lines = ["--note=why # see issue #5", "--data_dir=gs://bucket/a#b"]
+    assert texts(f"--flagfile={write(tmp_path / 'a.cfg', chr(10).join(lines))}") == lines
+
+
 def test_a_missing_nested_file_is_named_with_both_places(tmp_path, monkeypatch):
     outer = write(tmp_path / "outer.cfg", "# a\n--flagfile=gone.cfg\n")
     monkeypatch.chdir("/")
@@ -61,13 +74,13 @@ def test_a_missing_nested_file_is_named_with_both_places(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "written",
     [
-        "\ufeff--a=1\r\n\r\n# why\r\n--b= x # y\r\n",
-        "\t--a=1  \n   \n// why\n\t--b= x # y\t",
-        "\n\n--a=1\n--b= x # y",
+        "\ufeff--a=1\r\n\r\n# why\r\n--b= x#y\r\n",
+        "\t--a=1  \n   \n// why\n\t--b= x#y\t",
+        "\n\n--a=1\n--b= x#y",
     ],
 )
 def test_what_an_editor_leaves_is_no_error(tmp_path, written):
-    assert texts(f"--flagfile={write(tmp_path / 'a.cfg', written)}") == ["--a=1", "--b= x # y"]
+    assert texts(f"--flagfile={write(tmp_path / 'a.cfg', written)}") == ["--a=1", "--b= x#y"]
 
 
 def test_a_circle_is_shown_and_a_file_that_is_named_twice_is_none(tmp_path):
@@ -115,8 +128,11 @@ def test_committed_files_are_read_from_any_folder(tmp_path, monkeypatch):
 WORDS = strategies.text(
     strategies.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=20
 )
-VALUES = WORDS.map(str.rstrip)
-LISTS = strategies.lists(WORDS.map(str.strip), max_size=3).map(tuple)
+# Nor has a value anything that looks like a comment, or a home folder that no shell has expanded.
+VALUES = WORDS.map(str.rstrip).filter(
+    lambda text: not (flag_files.has_comment_behind(f"--x={text}") or text.startswith("~"))
+)
+LISTS = strategies.lists(VALUES.map(str.strip), max_size=3).map(tuple)
 POSITIVE = strategies.floats(min_value=1e-30, allow_infinity=False)
 
 
@@ -125,8 +141,8 @@ POSITIVE = strategies.floats(min_value=1e-30, allow_infinity=False)
         PipelineConfig,
         data_dir=VALUES,
         classes=LISTS,
-        seed=strategies.integers(),
-        train_batch_size=strategies.integers(1),
+        seed=strategies.integers(0, 2**32 - 1),
+        train_batch_size=strategies.integers(1, 10**9),
         eval_map=VALUES,
     ),
     given=strategies.fixed_dictionaries(
@@ -135,7 +151,7 @@ POSITIVE = strategies.floats(min_value=1e-30, allow_infinity=False)
             "experiment": VALUES.filter(bool),
             "resume": strategies.booleans(),
             "train_epochs": POSITIVE,
-            "learning_rate": strategies.floats(allow_nan=False),
+            "learning_rate": strategies.floats(0, allow_infinity=False),
             "precision": strategies.sampled_from(["float32", "mixed_bfloat16"]),
         }
     ),

@@ -74,6 +74,19 @@ def test_a_killed_holder_leaves_it_free(tmp_path, code):
     assert [file.name for file in tmp_path.iterdir()] == ["work"]
 
 
+def test_a_look_sees_a_holder_and_changes_nothing(tmp_path, code):
+    path = tmp_path / ".lock"
+    assert not lock.is_held(path) and not list(tmp_path.iterdir())
+    assert not lock.is_held(tmp_path / "nowhere" / ".lock")
+    other = Other(path, code)
+    before = sorted(tmp_path.iterdir())
+    assert lock.is_held(path)
+    os.kill(other.process.pid, signal.SIGKILL)
+    other.process.join()
+    assert not lock.is_held(path), "its holder is gone"
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def contend(path: pathlib.Path, code: int, seconds: float, log: pathlib.Path) -> None:
     if code:
         refuse_flock(code)

@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import msgspec
+
 from trainers.report import published
 from trainers.report.tables import percent
+from trainers.run_folder import history
 from trainers.run_folder.files import Data, Environment
 from trainers.run_folder.folder import CONTACT_SHEET_FILE
 from trainers.run_folder.records import RunRecord
@@ -44,6 +47,7 @@ def details_html(record: RunRecord) -> str:
         *_classes(record),
         _block("Notes", f'<p class="notes">{escape(_notes(record))}</p>' if _notes(record) else ""),
         _block("Data", _pairs(_data(record.data))),
+        _block("Trained", _items(list(map(history.in_words, record.history)))),
         _block("Environment", _pairs(_environment(record.environment))),
         _contact_sheet(record),
     ]
@@ -205,9 +209,15 @@ def _environment(environment: Environment | None) -> dict[str, str]:
         "machine": environment.machine or "",
         "processor": environment.cpu or "",
         "GPUs": ", ".join(environment.gpus),
+        "CUDA": _pairs_text(msgspec.to_builtins(environment.cuda)),
+        "variables": _pairs_text(environment.variables),
         "Python": environment.python or "",
-        "packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
+        "packages": _pairs_text(packages),
     }
+
+
+def _pairs_text(pairs: Mapping[str, Any] | None) -> str:
+    return ", ".join(f"{name} {value}" for name, value in (pairs or {}).items() if value)
 
 
 def _contact_sheet(record: RunRecord) -> str:

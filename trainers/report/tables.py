@@ -9,7 +9,7 @@ from base import typed_json
 from base.commandline import flag_lines
 from trainers.report import published
 from trainers.report.published import Gate
-from trainers.run_folder import checkpoints
+from trainers.run_folder import checkpoints, history
 from trainers.run_folder.files import Data, Environment, Line
 from trainers.run_folder.records import RunRecord
 
@@ -114,6 +114,7 @@ def _state(record: RunRecord) -> list[str]:
         lines[0] += f", {epochs_text(record)} epochs"
     if record.imported:
         lines.append(f"weights imported from {record.imported}")
+    lines += map(history.in_words, record.history)
     if record.images_per_second is not None:
         lines.append(f"{record.images_per_second:.1f} images/s (median)")
     lines += [

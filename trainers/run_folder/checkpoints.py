@@ -9,7 +9,6 @@ checkpoint is noticed, and the one before it is taken.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import zipfile
 import zlib
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from base.errors import UserError
-from base.files import atomic, temporary_beside
+from base.files import atomic, second_name
 from base.typed_json import NewerFormatError
 from trainers.run_folder.files import LoopState, read_state, state_text
 
@@ -101,10 +100,7 @@ def save(
 
 def mark_best(path: pathlib.Path) -> None:
     """Makes `path` the directory's best checkpoint too (a second name for the same file)."""
-    best = path.with_name(BEST)
-    temporary = temporary_beside(best)
-    os.link(path, temporary)
-    temporary.rename(best)
+    second_name(path, path.with_name(BEST))
 
 
 class DamagedError(UserError):

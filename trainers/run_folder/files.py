@@ -43,9 +43,21 @@ class Constraints(msgspec.Struct, kw_only=True, frozen=True):
     differing: dict[str, str] = {}
 
 
+class Cuda(msgspec.Struct, kw_only=True, frozen=True):
+    """What computes on GPUs: versions, the GPUs' compute capabilities, and whether TF32 is on."""
+
+    driver: str | None = None
+    cuda: str | None = None
+    cudnn: str | None = None
+    nccl: str | None = None
+    compute_capabilities: tuple[str, ...] = ()
+    tf32: bool | None = None
+
+
 class Environment(msgspec.Struct, kw_only=True, frozen=True):
     """environment.json: the machine and the code that a run came from.
 
+    `variables` are those of the environment that TensorFlow reads. `cuda` is None without GPUs.
     `git_uncommitted` is `git diff HEAD`, cut perhaps, as `git_uncommitted_cut` then says.
     """
 
@@ -55,7 +67,9 @@ class Environment(msgspec.Struct, kw_only=True, frozen=True):
     memory_gib: float | None = None
     packages: dict[str, str] = {}
     constraints: Constraints | None = None
+    variables: dict[str, str] = {}
     gpus: tuple[str, ...] = ()
+    cuda: Cuda | None = None
     git_commit: str | None = None
     git_untracked: tuple[str, ...] = ()
     git_uncommitted: str | None = None
@@ -114,6 +128,31 @@ class Result(msgspec.Struct, kw_only=True, frozen=True):
     step: int | None = None
     validation: Means | None = None
     imported: Imported | None = None
+
+
+class Stretch(msgspec.Struct, kw_only=True, frozen=True):
+    """What one process has trained of a run.
+
+    Times are ISO 8601, with their zone. Where `ended` is None it is at work, or was killed.
+    `outcome` is one of `history`'s, `reason` what has failed; `changed` are the flags that were
+    other than before, as `0.1 -> 0.2`.
+    """
+
+    host: str
+    began: str
+    first_step: int
+    changed: dict[str, str] = {}
+    ended: str | None = None
+    seconds: float | None = None
+    last_step: int | None = None
+    outcome: str | None = None
+    reason: str | None = None
+
+
+class History(msgspec.Struct, kw_only=True, frozen=True):
+    """history.json: who has trained a run, when, and how that ended, the last one last."""
+
+    stretches: tuple[Stretch, ...] = ()
 
 
 class Evaluation(msgspec.Struct, kw_only=True, frozen=True):

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from base.errors import UserError
 from trainers.config import FLAGS_FILE
-from trainers.run_folder.folder import Run
-from trainers.run_folder.metrics import METRICS_FILE
+from trainers.run_folder.folder import Run, holds_runs, is_marked
 
 # Where runs are, for commands without --runs_dir.
 RUNS_DIR = "runs"
@@ -93,20 +92,11 @@ def name_of(directory: pathlib.Path, runs_dir: pathlib.Path | None) -> str:
 
 def looks_like_run(directory: pathlib.Path) -> bool:
     """Whether it has what only runs have, or a run's name and no run in it."""
-    return _is_marked(directory) or (directory.name.isdecimal() and not _holds_runs(directory))
-
-
-def _is_marked(directory: pathlib.Path) -> bool:
-    return any((directory / name).exists() for name in (FLAGS_FILE, METRICS_FILE))
+    return is_marked(directory) or (directory.name.isdecimal() and not holds_runs(directory))
 
 
 def _is_numbered_run(directory: pathlib.Path) -> bool:
     return directory.name.isdecimal() and looks_like_run(directory)
-
-
-def _holds_runs(directory: pathlib.Path) -> bool:
-    """Whether a folder with a number for its name is an experiment's, by what is in it."""
-    return any(_is_marked(path) for path in _directories(directory))
 
 
 def _below(parent: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:

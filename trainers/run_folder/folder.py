@@ -12,6 +12,7 @@
     metrics.jsonl     one JSON object a line, in the order of steps
     curves.png        loss and accuracy over the steps
     checkpoints/      the last ones, and best.npz
+    history.json      who has trained it, when, and how that ended; of a failure the reason
     result.json       the last line of each split; written when the run is finished
     evaluation_*.json what evaluate.py found, one file per protocol
     ensemble_*.json   likewise, for this run and others together
@@ -26,22 +27,21 @@ This module imports no TensorFlow, so that commands which only read run folders 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import importlib.util
 import pathlib
 import shutil
 import sys
-import time
 from types import ModuleType
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 import nets
-from base import typed_json
+from base import flag_files, lock, typed_json
 from base.commandline import flag_lines
 from base.errors import UserError
 from base.files import atomic
@@ -49,21 +49,19 @@ from base.spec import parse_call
 from data_prep import schema
 from trainers.config import FLAGS_FILE, NET_DIR, TrainConfig, read_flag_file
 from trainers.run_folder import files, plugins, provenance
+from trainers.run_folder.metrics import METRICS_FILE
 
 if TYPE_CHECKING:
     from pipelines.input_pipeline import InputPipeline
 
 RESULT_FILE = "result.json"
+HISTORY_FILE = "history.json"
 NOTES_FILE = "notes.md"
 ENVIRONMENT_FILE = "environment.json"
 DATA_FILE = "data.json"
 CHECKPOINTS_DIR = "checkpoints"
 CONTACT_SHEET_FILE = "contact_sheet.png"
 LOCK_FILE = ".lock"
-
-# A look at whether a run is running holds its lock for a moment; a trainer waits that long.
-_LOCK_TRIES = 20
-_LOCK_PAUSE = 0.01  # seconds
 
 NOTES = """# {experiment}, run {number}
 
@@ -96,9 +94,28 @@ class Run:
         """Whether the run came to its end."""
         return (self.directory / RESULT_FILE).exists()
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was trained at all."""
+        return any((self.directory / name).exists() for name in (HISTORY_FILE, CHECKPOINTS_DIR))
+
     def flags(self) -> TrainConfig:
-        """The run's flags, and nothing else. Raises UserError where they cannot be read."""
-        return read_flag_file(self.directory / FLAGS_FILE)
+        """The run's flags, and nothing else. Raises UserError where they cannot be read.
+
+        A relative --data_dir that is not here is found from where the run was begun: the folder in
+        which its --runs_dir is.
+        """
+        config = read_flag_file(self.directory / FLAGS_FILE)
+        data_dir = pathlib.Path(config.pipeline.data_dir)
+        place = pathlib.Path(config.runs_dir, config.experiment, self.directory.name).parts
+        whole = self.directory.resolve().parts
+        if data_dir.exists() or whole[-len(place) :] != place:
+            return config
+        found = pathlib.Path(*whole[: -len(place)], data_dir)
+        if not found.exists():
+            return config
+        pipeline = dataclasses.replace(config.pipeline, data_dir=str(found))
+        return dataclasses.replace(config, pipeline=pipeline)
 
     def config(self) -> TrainConfig:
         """The run's flags, with its plugins loaded, so that what the flags name exists.
@@ -129,29 +146,24 @@ class Run:
         plugins.load(self.flags().pipeline.plugins, sys.modules[name])
         return sys.modules[name]
 
-    def lock(self) -> IO[str] | None:
-        """Takes the run's lock until the returned file is closed; None where another has it."""
-        file = (self.directory / LOCK_FILE).open("w")
-        for _ in range(_LOCK_TRIES):
+    def lock(self) -> contextlib.ExitStack | None:
+        """Takes the run's lock until what is returned is closed; None where another has it."""
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(_LOCK_PAUSE)
-            else:
-                return file
-        file.close()
-        return None
+                stack.enter_context(lock.sole(self.directory / LOCK_FILE))
+            except lock.HeldError:
+                return None
+            return stack.pop_all()
 
     def running(self) -> bool:
         """Whether another process has the run's lock. Changes nothing in the folder."""
-        try:
-            with (self.directory / LOCK_FILE).open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False  # never locked, or not ours to read
-        return False
+        return lock.is_held(self.directory / LOCK_FILE)
+
+    def remove(self) -> None:
+        """Removes the folder, and its experiment's where that holds nothing else."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.directory.parent.rmdir()
 
     def write_json(self, name: str, content: msgspec.Struct) -> None:
         """Writes one of the folder's JSON files, whole or not at all."""
@@ -159,7 +171,7 @@ class Run:
             file.write(typed_json.write(content, files.FORMAT))
 
 
-def new_run(config: TrainConfig, pipeline: InputPipeline) -> tuple[Run, IO[str]]:
+def new_run(config: TrainConfig, pipeline: InputPipeline) -> tuple[Run, contextlib.ExitStack]:
     """Makes a run folder with the next number, and describes in it what is known already.
 
     Returns the run and its lock, to be held while it is trained.
@@ -183,10 +195,18 @@ def new_run(config: TrainConfig, pipeline: InputPipeline) -> tuple[Run, IO[str]]
         except FileExistsError:
             number += 1
     run = Run(parent / str(number))
-    lock = run.lock()
-    assert lock is not None  # the folder is new
-    _describe(run, config, pipeline, number)
-    return run, lock
+    held = run.lock()
+    assert held is not None  # the folder is new
+    try:
+        _describe(run, config, pipeline, number)
+    except BaseException as error:
+        run.remove()
+        held.close()
+        if isinstance(error, OSError):
+            where = f"{error.filename or run.directory}: {error.strerror}"
+            raise UserError(f"cannot write {where}: take another --runs_dir") from None
+        raise
+    return run, held
 
 
 def experiment_dir(config: TrainConfig) -> pathlib.Path:
@@ -204,18 +224,33 @@ def _refuse_unwritable(config: TrainConfig) -> None:
     """Refuses values that a flag file would give back otherwise, as each is a line of its own."""
     for line, _ in flag_lines(config):
         is_text = not any("\ud800" <= character <= "\udfff" for character in line)
-        if len(line.splitlines()) > 1 or line != line.strip() or not is_text:
+        is_line = len(line.splitlines()) == 1 and line == line.strip()
+        if not (is_line and is_text) or flag_files.has_comment_behind(line):
             raise UserError(
                 f"{line.partition('=')[0]}: the value must be one line of text that does not end "
-                "in a space, as flags.cfg keeps it so"
+                "in a space or hold what looks like a comment, as flags.cfg keeps it so"
             )
 
 
 def numbers(parent: pathlib.Path) -> list[int]:
-    """The numbers of the runs in an experiment's folder, sorted."""
+    """The numbers of the runs in an experiment's folder, sorted; experiments in it are none."""
     if not parent.is_dir():
         return []
-    return sorted(int(path.name) for path in parent.iterdir() if path.name.isdecimal())
+    folders = (path for path in parent.iterdir() if path.name.isdecimal())
+    return sorted(int(path.name) for path in folders if not holds_runs(path))
+
+
+def is_marked(directory: pathlib.Path) -> bool:
+    """Whether a folder has what only runs have."""
+    return any((directory / name).exists() for name in (FLAGS_FILE, METRICS_FILE))
+
+
+def holds_runs(directory: pathlib.Path) -> bool:
+    """Whether a folder with a number for its name is an experiment's, by what is in it."""
+    try:
+        return not is_marked(directory) and any(map(is_marked, directory.iterdir()))
+    except OSError:
+        return False
 
 
 def _describe(run: Run, config: TrainConfig, pipeline: InputPipeline, number: int) -> None:

@@ -54,8 +54,11 @@ class MetricsLog:
 
     def write(self, line: Line) -> None:
         """Adds one line."""
-        self._file.write(files.line_text(line))
-        self._file.flush()
+        try:
+            self._file.write(files.line_text(line))
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._file.name) from None
 
     def close(self) -> None:
         """Closes the file."""

@@ -27,21 +27,21 @@ class FolderReader:
         self._directory = directory
         self.faults: list[str] = []
 
-    def text(self, name: str) -> str | None:
-        """A file's text; None, with a fault, where it cannot be read."""
+    def text(self, name: str, *, needed: bool = True) -> str | None:
+        """A file's text; None where it cannot be read, with a fault if it is there or `needed`."""
         try:
             return (self._directory / name).read_text(encoding="utf-8")
         except FileNotFoundError:
-            self.faults.append(f"{name} is missing")
+            self.faults += [f"{name} is missing"] if needed else []
         except UnicodeDecodeError:
             self.faults.append(f"{name} is not text")
         except OSError as error:
             self.faults.append(f"{name} cannot be read ({error.strerror})")
         return None
 
-    def json_file(self, name: str, kind: type[Content]) -> Content | None:
-        """A JSON file's content; None, with a fault, where it cannot be used."""
-        text = self.text(name)
+    def json_file(self, name: str, kind: type[Content], *, needed: bool = True) -> Content | None:
+        """A JSON file's content; None where it cannot be used, with a fault as for `text`."""
+        text = self.text(name, needed=needed)
         if text is None:
             return None
         try:

@@ -13,24 +13,37 @@ import statistics
 
 from base.errors import UserError
 from data_prep import schema
-from trainers.config import FLAGS_FILE, TrainConfig
+from trainers.config import FLAGS_FILE, NET_DIR, TrainConfig
+from trainers.run_folder import history
 from trainers.run_folder.files import (
     CENTER_CROP,
     Data,
     Environment,
     Evaluation,
+    History,
     Line,
     Result,
+    Stretch,
     TrainLine,
     ValidationLine,
 )
 from trainers.run_folder.finding import locate, name_of, run_folders
-from trainers.run_folder.folder import DATA_FILE, ENVIRONMENT_FILE, NOTES_FILE, RESULT_FILE, Run
+from trainers.run_folder.folder import (
+    DATA_FILE,
+    ENVIRONMENT_FILE,
+    HISTORY_FILE,
+    NOTES_FILE,
+    RESULT_FILE,
+    Run,
+)
+from trainers.run_folder.metrics import METRICS_FILE
 from trainers.run_folder.reading import FolderReader
 
 RUNNING = "running"
 FINISHED = "finished"
 INTERRUPTED = "interrupted"
+FAILED = "failed"
+ARCHIVED = "archived"
 BROKEN = "broken"
 
 
@@ -41,11 +54,13 @@ class RunRecord:
     Attributes:
         run: the folder.
         name: what people call it: `<experiment>/<number>`.
-        state: RUNNING, FINISHED, INTERRUPTED or BROKEN.
-        faults: what is wrong with it, one line each; a broken run has at least one.
+        state: RUNNING, FINISHED, INTERRUPTED, FAILED (it ended by an error), ARCHIVED (kept without
+            checkpoints) or BROKEN.
+        faults: what is wrong with it, one line each, if it is broken; why it failed, if it did.
         flags: each flag's name and its effective value, as a flag file has it.
         config: the flags as the trainer reads them, or None where it cannot.
         metrics: the lines of metrics.jsonl that can be read.
+        history: who has trained it, when, and how that ended.
         environment, data, result: those files' contents, None where they cannot be read.
         evaluations: by name, such as `center_crop_validation`, what evaluate.py found.
         notes: the text of notes.md.
@@ -58,6 +73,7 @@ class RunRecord:
     flags: dict[str, str]
     config: TrainConfig | None
     metrics: list[Line]
+    history: tuple[Stretch, ...]
     environment: Environment | None
     data: Data | None
     result: Result | None
@@ -140,8 +156,10 @@ def read_record(directory: pathlib.Path, runs_dir: pathlib.Path | None = None) -
     """Reads one run folder; its name is its place in `runs_dir`, if it is there."""
     run = Run(directory)
     reader = FolderReader(directory)
-    running = run.running()
+    running, archived = run.running(), _is_archived(run)
     described = (directory / FLAGS_FILE).exists()
+    whole = described and not archived
+    past = reader.json_file(HISTORY_FILE, History, needed=False)
     flags, config = reader.flags() if described else ({}, None)
     record = RunRecord(
         run=run,
@@ -151,24 +169,41 @@ def read_record(directory: pathlib.Path, runs_dir: pathlib.Path | None = None) -
         flags=flags,
         config=config,
         metrics=reader.metrics(whole=run.finished and not running),
-        environment=reader.json_file(ENVIRONMENT_FILE, Environment) if described else None,
-        data=reader.json_file(DATA_FILE, Data) if described else None,
+        history=past.stretches if past else (),
+        environment=reader.json_file(ENVIRONMENT_FILE, Environment, needed=whole),
+        data=reader.json_file(DATA_FILE, Data, needed=whole),
         result=reader.json_file(RESULT_FILE, Result) if run.finished else None,
         evaluations=reader.evaluations(),
-        notes=(reader.text(NOTES_FILE) or "") if described else "",
+        notes=reader.text(NOTES_FILE, needed=whole) or "",
     )
-    if described:
+    if whole:
         reader.look_at_net()
         if not directory.name.isdecimal():
             reader.faults.append("its name is not a number: rename it to the next free one")
         if not running:
             reader.look_at_checkpoints(record.metrics)
-    elif not running:
+    elif not (described or running):
         reader.name_foreign_files()
+    failed = [each.reason or "" for each in record.history[-1:] if each.outcome == history.FAILED]
     if running:
         state = RUNNING
     elif reader.faults:
         state = BROKEN
+    elif archived:
+        state = ARCHIVED
+    elif run.finished:
+        state = FINISHED
     else:
-        state = FINISHED if run.finished else INTERRUPTED
-    return dataclasses.replace(record, state=state, faults=tuple(reader.faults))
+        state = FAILED if failed else INTERRUPTED
+    faults = failed if state == FAILED else reader.faults
+    return dataclasses.replace(record, state=state, faults=tuple(faults))
+
+
+def _is_archived(run: Run) -> bool:
+    """Whether a folder keeps what came of a run, and no checkpoints to go on with.
+
+    A run that was killed before its first checkpoint has its net's source, and no result.
+    """
+    net = run.directory / NET_DIR
+    known = all((run.directory / name).exists() for name in (FLAGS_FILE, METRICS_FILE))
+    return known and not run.checkpoints.exists() and (run.finished or not net.exists())

@@ -1,5 +1,6 @@
 """What a run says while it trains: lines of metrics.jsonl, lines on the screen, TensorBoard."""
 
+import contextlib
 import pathlib
 import sys
 import time
@@ -8,9 +9,11 @@ from typing import Any
 
 import msgspec
 import tensorflow as tf
+from tensorflow.core.util import event_pb2
 from tqdm import tqdm
 
 from base.errors import UserError
+from base.files import atomic_path
 from trainers.run_folder.files import Line, TrainLine, ValidationLine
 from trainers.run_folder.metrics import MetricsLog
 from trainers.training.step import GRADIENT_NORM, IMAGES, INPUT_WAIT, LOSS, STEPS, TOP1, TOP5
@@ -38,7 +41,10 @@ class Logbook:
         self._log = MetricsLog(run_dir, resumed_step)
         self._progress = ProgressLine(total_steps)
         self._tensorboard_dir = run_dir / "tensorboard"
-        self._summaries = _summary_writer(self._tensorboard_dir) if tensorboard else None
+        self._summaries = None
+        if tensorboard:
+            _forget_events_after(resumed_step, self._tensorboard_dir)
+            self._summaries = _summary_writer(self._tensorboard_dir)
         self._profiling = False
         self._since, self._images, self._waited = time.monotonic(), 0.0, 0.0
 
@@ -209,6 +215,23 @@ def _device_memory() -> str:
         for gpu in gpus
     ]
     return f"  {max(peaks) / 2**30:.1f} GiB"
+
+
+def _forget_events_after(step: int, directory: pathlib.Path) -> None:
+    """Leaves out of TensorBoard's files what was written after the step that a run goes on from."""
+    for path in directory.glob("events.out.tfevents.*"):
+        if not step:  # it begins anew, and so do its images
+            path.unlink()
+            continue
+        kept = []
+        with contextlib.suppress(tf.errors.DataLossError):  # a kill has cut off its last event
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                if event_pb2.Event.FromString(record).step <= step:
+                    kept.append(record)
+        unfinished = atomic_path(path, beside=directory.parent)
+        with unfinished as place, tf.io.TFRecordWriter(str(place)) as writer:
+            for record in kept:
+                writer.write(record)
 
 
 def _summary_writer(directory: pathlib.Path) -> tf.summary.SummaryWriter:

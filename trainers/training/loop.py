@@ -11,10 +11,14 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 import numpy as np
+import tensorflow as tf
 
 from base.errors import UserError
+from trainers.config import OTHERWISE_COMPUTED
+from trainers.run_folder.continuing import changes, keep_changes
 from trainers.run_folder.files import Means, Result
 from trainers.run_folder.folder import RESULT_FILE, Run
+from trainers.run_folder.history import recorded
 from trainers.run_folder.metrics import draw_curves
 from trainers.training.agenda import Event
 from trainers.training.diagnosis import Inquiry
@@ -28,7 +32,7 @@ from trainers.training.validation import Score
 SECONDS_PER_CALL = 1.0
 # More steps in a row with a value that is not finite end a run that skips them.
 MAX_SKIPPED_IN_A_ROW = 10
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 # Called after each call of the compiled step, with the rows of the steps that it took.
 Watch = Callable[[np.ndarray], None]
@@ -37,7 +41,7 @@ Watch = Callable[[np.ndarray], None]
 def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
     """Takes the steps that are left to a run, which is locked, and records them in its folder.
 
-    On SIGINT, SIGTERM or SIGUSR1 it saves and raises SystemExit(0).
+    On one of STOP_SIGNALS it saves and raises SystemExit(0).
 
     Args:
         trainer: a new one.
@@ -48,28 +52,44 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
         The score of the last evaluation.
 
     Raises:
-        UserError: a value is not finite, or the checkpoint does not fit.
+        UserError: a value is not finite, memory runs out, or the checkpoint does not fit.
     """
     trainer.restore(run)
-    chief = trainer.devices.workers.chief
+    chief, state, agenda = trainer.devices.workers.chief, trainer.state, trainer.agenda
+    if state.step > agenda.total_steps or (run.finished and state.step == agenda.total_steps):
+        raise UserError(
+            f"{run.directory} has taken {state.step} steps, and {agenda.total_steps} are asked "
+            "for: a longer --train_epochs or --train_steps trains it further"
+        )
+    changed = changes(run, trainer.config) if chief else {}
     with contextlib.ExitStack() as stack:
         logbook = stack.enter_context(
             contextlib.closing(_open_logbook(trainer, run) if chief else SilentLogbook())
         )
         logbook.say(f"run folder: {run.directory}")
-        if trainer.pipeline.dataset.remark:
-            logbook.say(trainer.pipeline.dataset.remark)
-        if step := trainer.state.step:
-            logbook.say(f"continuing after step {step} of {trainer.agenda.total_steps}")
-        if line := trainer.memory.line():
-            logbook.say(line)
+        for line in (trainer.pipeline.dataset.remark, trainer.memory.line()):
+            if line:
+                logbook.say(line)
+        if state.step:
+            logbook.say(f"continuing after step {state.step} of {agenda.total_steps}")
+        for name, (was, now) in changed.items():
+            logbook.say(f"--{name} is {now!r}, was {was!r}{_of_what_effect(name)}")
         received = stack.enter_context(_stop_signals())
-        score = Loop(trainer, run, logbook, received, watch).run()
+        loop = Loop(trainer, run, logbook, received, watch)
+        if not state.step:
+            loop.look_at_first_batch()
+        if chief:
+            said = {name: f"{was} -> {now}" for name, (was, now) in changed.items()}
+            stack.enter_context(recorded(run, lambda: trainer.state.step, said))
+            (run.directory / RESULT_FILE).unlink(missing_ok=True)  # it goes on from its end
+            keep_changes(run, changed, state.step)
+        with _out_of_memory_in_one_line(trainer):
+            score = loop.run()
         logbook.say(f"{run.directory}: validation {score.line()} over {score.images} images")
-    if chief:
-        draw_curves(run.directory, title=str(run.directory))
-        result = Result(step=trainer.state.step, validation=Means(**vars(score)))
-        run.write_json(RESULT_FILE, result)
+        if chief:
+            draw_curves(run.directory, title=str(run.directory))
+            result = Result(step=state.step, validation=Means(**vars(score)))
+            run.write_json(RESULT_FILE, result)
     return score
 
 
@@ -101,12 +121,14 @@ class Loop:
         self._steps_per_call = 1
         self._skipped, self._last_skipped = 0, -1
 
+    def look_at_first_batch(self) -> None:
+        """Says what is odd in it. Raises UserError where no batch can be made."""
+        self._inquiry.look_at_first_batch()
+
     def run(self) -> Score:
         """Ends at the last step, or earlier where the flags say so, with the last score."""
         trainer, state = self._trainer, self._trainer.state
         agenda, minutes = trainer.agenda, trainer.config.checkpoint_minutes
-        if not state.step:
-            self._inquiry.look_at_first_batch()
         if Event.START_PROFILE in agenda.at(state.step):
             self._logbook.start_profile()
         saved_at = time.monotonic()
@@ -237,6 +259,31 @@ def _open_logbook(trainer: Trainer, run: Run) -> Logbook:
     )
 
 
+def _of_what_effect(name: str) -> str:
+    """What a continuation's change of a flag does to the run."""
+    if name in OTHERWISE_COMPUTED:
+        return ": the same steps, but for rounding"
+    if name == "replicas":
+        return ": the same batches, but batch normalisation is over each replica's part"
+    if name in ("train_epochs", "train_steps"):
+        return ": from here on the schedule is that of the whole new length"
+    return ""
+
+
+@contextlib.contextmanager
+def _out_of_memory_in_one_line(trainer: Trainer) -> Iterator[None]:
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        flags, lines = trainer.config.pipeline, str(error).splitlines() or [""]
+        said = next((line for line in lines if "OOM" in line), lines[0])
+        raise UserError(
+            f"out of memory after step {trainer.state.step} ({said.strip()[:120]}): lower "
+            f"--train_batch_size ({flags.train_batch_size}), take it in more parts by "
+            f"--accumulation_steps, or lower --eval_batch_size ({flags.eval_batch_size})"
+        ) from error
+
+
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[Callable[[], int]]:
     """Takes note of the signals that ask to stop, instead of ending at once; gives the last one."""
@@ -246,7 +293,9 @@ def _stop_signals() -> Iterator[Callable[[], int]]:
         nonlocal received
         received = number
 
-    handlers = {number: signal.signal(number, take_note) for number in STOP_SIGNALS}
+    # Under nohup a hang-up is ignored, and stays so.
+    heard = [each for each in STOP_SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, take_note) for number in heard}
     try:
         yield lambda: received
     finally:

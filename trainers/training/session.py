@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
 import tensorflow as tf
 
@@ -11,7 +11,13 @@ from base.errors import UserError
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from trainers.config import TrainConfig
-from trainers.run_folder.continuing import claim, find_interrupted, load_plugins, numbered_run
+from trainers.run_folder.continuing import (
+    claim,
+    find_interrupted,
+    load_plugins,
+    numbered_run,
+    refuse_other_data,
+)
 from trainers.run_folder.folder import Run, new_run
 from trainers.training.devices.replicas import Devices, open_devices, refuse_broken_links
 from trainers.training.loop import train_run
@@ -20,14 +26,17 @@ from trainers.training.schedules import SCHEDULES
 from trainers.training.trainer import Trainer
 from trainers.training.validation import Score
 
+Found = tuple[Run, contextlib.ExitStack] | None
+
 
 def train(config: TrainConfig, continued: Run | None = None) -> tuple[Run, Score]:
     """Trains a net as `config` says, in a new run folder or the interrupted one it continues.
 
-    That one is `continued`, where it is given; else the newest, if `config` says so.
+    That one is `continued`, where it is given, though it is finished where `config` has another
+    length; else the newest, if `config` says so. A start that is refused leaves no run folder.
 
-    Returns the run and its last validation score. On SIGINT, SIGTERM or SIGUSR1 it saves and raises
-    SystemExit(0); the same call continues at the next step.
+    Returns the run and its last validation score. On SIGINT, SIGTERM, SIGUSR1 or SIGHUP it saves
+    and raises SystemExit(0); the same call continues at the next step.
 
     Raises:
         UserError: what the flags ask for does not exist, does not fit, or does not converge.
@@ -36,13 +45,15 @@ def train(config: TrainConfig, continued: Run | None = None) -> tuple[Run, Score
     devices, pipeline = opened(config)
     refuse_broken_links(devices.strategy)
 
-    def interrupted() -> tuple[Run, IO[str]] | None:
+    def interrupted() -> Found:
         if continued is not None:
-            return claim(continued)
+            return claim(continued, longer=_length(config) != _length(continued.flags()))
         return find_interrupted(config) if config.resume else None
 
     run, lock = _found_by_chief(config, devices, interrupted)
     with lock:
+        if run is not None:
+            refuse_other_data(run, pipeline.dataset)
         trainer = Trainer(config, pipeline, run.load_nets() if run else nets, devices)
         if run is not None:
             return run, train_run(trainer, run)
@@ -50,7 +61,16 @@ def train(config: TrainConfig, continued: Run | None = None) -> tuple[Run, Score
     run, lock = _found_by_chief(config, devices, lambda: new_run(config, pipeline))
     assert run is not None
     with lock:
-        return run, train_run(trainer, run)
+        try:
+            return run, train_run(trainer, run)
+        except BaseException:
+            if devices.workers.chief and not run.begun:
+                run.remove()
+            raise
+
+
+def _length(config: TrainConfig) -> tuple[int, float]:
+    return config.train_steps, config.train_epochs
 
 
 def opened(config: TrainConfig) -> tuple[Devices, InputPipeline]:
@@ -76,7 +96,7 @@ def opened(config: TrainConfig) -> tuple[Devices, InputPipeline]:
 
 
 def _found_by_chief(
-    config: TrainConfig, devices: Devices, find: Callable[[], tuple[Run, IO[str]] | None]
+    config: TrainConfig, devices: Devices, find: Callable[[], Found]
 ) -> tuple[Run | None, contextlib.AbstractContextManager[Any]]:
     """The run that `find` gives the first worker, and its lock; the others hear of the run."""
     workers = devices.workers

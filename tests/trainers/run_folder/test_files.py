@@ -22,10 +22,12 @@ from trainers.run_folder.files import (
     Data,
     Environment,
     Evaluation,
+    History,
     Imported,
     LoopState,
     Means,
     Result,
+    Stretch,
     TrainLine,
     ValidationLine,
 )
@@ -53,6 +55,7 @@ def contents(kind, **values):
 
 
 CONTENTS = {
+    History: st.builds(History, stretches=st.tuples(contents(Stretch))),
     Environment: contents(Environment),
     Data: contents(Data, statistics=st.none()),
     Result: contents(Result, validation=st.none() | contents(Means)),

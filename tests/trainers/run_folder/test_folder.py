@@ -1,22 +1,27 @@
 """A run folder is made once, described whole, and locked while it is trained."""
 
 import concurrent.futures
+import errno
 import json
 import time
 
 import msgspec
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from base.errors import UserError
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from tests.making.datasets import write_dataset
-from tests.making.run_folders import make_data
+from tests.making.run_folders import make_data, make_run
 from trainers import config
+from trainers.report.tables import list_table
 from trainers.run_folder import folder, provenance
 from trainers.run_folder.continuing import claim, find_interrupted
 from trainers.run_folder.folder import new_run
+from trainers.run_folder.pruning import prune
+from trainers.run_folder.records import find_record, find_records
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +119,28 @@ def test_a_value_that_a_flag_file_cannot_keep_is_refused_before_a_folder_is_made
     assert not (tmp_path / "runs").exists()
 
 
+def test_where_a_description_cannot_be_written_one_line_says_so_and_no_run_is_left(
+    data_dir, tmp_path, monkeypatch
+):
+    def full(run, name, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(run.directory / name))
+
+    monkeypatch.setattr(folder.Run, "write_json", full)
+    with pytest.raises(UserError, match=r"environment.json: No space left.*another --runs_dir"):
+        start(flags(data_dir, tmp_path / "runs"))
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_experiments_in_an_experiment_are_no_runs_of_it_though_their_names_are_numbers(tmp_path):
+    for name in ("a/3", "a/20240101/1", "a/20240101/2"):
+        make_run(tmp_path, name)
+    assert folder.numbers(tmp_path / "a") == [3]
+    assert folder.newest(tmp_path / "a").number == 3
+    assert [each.name for each in find_records(tmp_path)] == ["a/3", "a/20240101/1", "a/20240101/2"]
+    assert "a/20240101" in list_table(find_records(tmp_path))
+    assert prune(find_record("a/20240101", tmp_path), dry_run=True).removed
+
+
 def test_only_the_newest_interrupted_run_with_the_same_flags_is_found(data_dir, tmp_path):
     settings = flags(data_dir, tmp_path)
     run, lock = start(settings)
@@ -153,6 +180,35 @@ def test_an_uncommitted_change_is_kept_up_to_a_size_and_says_where_it_was_cut(mo
     assert environment.git_uncommitted_cut == (
         f"the first {len(kept)} of {len(diff)} characters are kept"
     )
+
+
+def test_the_environment_has_every_version_that_results_depend_on(monkeypatch):
+    monkeypatch.setenv("TF_DETERMINISTIC_OPS", "1")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=0")
+    monkeypatch.setenv("TF_CONFIG", "names hosts")
+    environment = provenance.describe_environment()
+    wanted = {"tensorflow", "keras", "numpy", "scipy", "numba", "pillow", "simplejpeg"}
+    assert wanted <= environment.packages.keys()
+    assert environment.variables["TF_DETERMINISTIC_OPS"] == "1"
+    assert environment.variables["XLA_FLAGS"] == "--xla_gpu_autotune_level=0"
+    assert "TF_CONFIG" not in environment.variables
+
+
+def test_what_computes_on_gpus_is_described(monkeypatch, tmp_path):
+    version = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build\n"
+    (tmp_path / "version").write_text(version)
+    monkeypatch.setattr(provenance, "_DRIVER", tmp_path / "version")
+    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [gpu])
+    details = {"device_name": "NVIDIA H200", "compute_capability": (9, 0)}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
+    environment = provenance.describe_environment()
+    assert environment.gpus == ("NVIDIA H200",)
+    assert environment.cuda.driver == "570.86.15"
+    assert environment.cuda.compute_capabilities == ("9.0",)
+    assert environment.cuda.tf32 is True
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    assert provenance.describe_environment().cuda is None
 
 
 def test_the_environment_names_no_user_host_or_path(tmp_path):

@@ -2,11 +2,14 @@
 
 import json
 import pathlib
+import shutil
 
 import pytest
 
 from base.errors import UserError
+from tests.conftest import ROOT
 from tests.making.run_folders import make_run, write_checkpoint
+from trainers.run_folder import history
 from trainers.run_folder.records import find_record, find_records, read_record
 
 
@@ -62,6 +65,35 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_is_interrupted(tmp_pa
     assert read_record(run.directory).state == "interrupted"
     (run.directory / "metrics.jsonl").unlink()
     assert read_record(run.directory).state == "interrupted"
+
+
+def test_what_is_kept_of_a_run_without_its_checkpoints_is_archived(tmp_path):
+    directory = make_run(tmp_path).directory
+    shutil.rmtree(directory / "checkpoints")
+    assert (read_record(directory).state, read_record(directory).faults) == ("archived", ())
+    for name in ("data.json", "notes.md", "result.json"):
+        (directory / name).unlink()
+    shutil.rmtree(directory / "net")
+    record = read_record(directory.rename(tmp_path / "alexnet, the best"))
+    assert (record.state, record.faults, record.best.top1) == ("archived", (), 0.6)
+    states = {each.name: each.state for each in find_records(ROOT / "docs" / "results")}
+    assert set(states.values()) == {"archived"} and len(states) >= 2
+
+
+def test_a_failed_run_says_its_reason(tmp_path):
+    run = make_run(tmp_path, finished=False)
+    with pytest.raises(ValueError), history.recorded(run, lambda: 7, {}):
+        raise ValueError("first\nsecond")
+    record = read_record(run.directory)
+    assert (record.state, record.faults) == ("failed", ("ValueError: first second",))
+    assert "steps 7 to 7, failed" in history.in_words(record.history[0])
+    with pytest.raises(SystemExit), history.recorded(run, lambda: 9, {"replicas": "1 -> 2"}):
+        raise SystemExit(0)
+    record = read_record(run.directory)
+    assert (record.state, [each.outcome for each in record.history]) == (
+        "interrupted",
+        ["failed", "stopped"],
+    )
 
 
 def remove(name):
@@ -120,6 +152,7 @@ BAD_EVALUATION = b'{"protocol": "center_crop", "top1": 0.5, "top5": 1, "images":
         (write("data.json", b'{"num_classes": 3'), ["data.json is not JSON"]),
         (write("data.json", b'{"num_classes": "three"}'), ["data.json", "num_classes"]),
         (write("environment.json", b"[]"), ["environment.json is not a JSON object"]),
+        (write("history.json", b'{"stretches": 3}'), ["history.json", "stretches"]),
         (write("result.json", b""), ["result.json is not JSON"]),
         (write("result.json", b"[" * 5000), ["result.json is not a JSON object"]),
         (replace_line(2, "[" * 5000), ["metrics.jsonl", "line 2", "not a JSON object"]),
