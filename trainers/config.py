@@ -21,7 +21,7 @@ NET_DIR = "net"
 # What does not change what is trained: a run may be continued with other values of these. Computed
 # otherwise, its losses are the same but for rounding. Replicas are not among them: each normalises
 # over its own part of a batch.
-OTHERWISE_COMPUTED = frozenset({"jit_compile", "eval_batch_size"})
+OTHERWISE_COMPUTED = frozenset({"jit_compile", "deterministic", "eval_batch_size"})
 NOT_TRAINED = OTHERWISE_COMPUTED | {
     *("runs_dir", "experiment", "note", "resume", "data_dir", "geometry", "size"),
     *("cache", "map_threads", "checkpoint_minutes", "keep_checkpoints", "log_steps"),
