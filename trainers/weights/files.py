@@ -38,6 +38,15 @@ class WeightFile:
     key: str = ""
     others: tuple[str, ...] = ()
 
+    def taken(self) -> str:
+        """What is in `arrays`, for people."""
+        text = f"{len(self.arrays)} arrays of {self.path.name}"
+        if self.key:
+            text += f", its {self.key}"
+        if self.others:
+            text += f" (not {', '.join(self.others)}: --from_key takes one)"
+        return text
+
 
 def read(path: pathlib.Path, key: str = "") -> WeightFile:
     """Reads a file of weights.
