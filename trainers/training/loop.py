@@ -6,6 +6,7 @@ due, saves, and looks whether it was asked to stop.
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -59,7 +60,7 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
         logbook.say(f"run folder: {run.directory}")
         if step := trainer.state.step:
             logbook.say(f"continuing after step {step} of {trainer.agenda.total_steps}")
-        received = stack.enter_context(_stop_signals())
+        received = stack.enter_context(_stop_signals(logbook))
         score = Loop(trainer, run, logbook, received, watch).run()
         logbook.say(f"{run.directory}: validation {score.line()} over {score.images} images")
     if chief:
@@ -234,8 +235,15 @@ def _open_logbook(trainer: Trainer, run: Run) -> Logbook:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[Callable[[], int]]:
-    """Takes note of the signals that ask to stop, instead of ending at once; gives the last one."""
+def _stop_signals(logbook: Logbook) -> Iterator[Callable[[], int]]:
+    """Takes note of the signals that ask to stop, instead of ending at once; gives the last one.
+
+    Python lets only the main thread do so; in another one it says that they do not save.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        logbook.say("note: training in a thread, so that no signal saves it; checkpoints are kept")
+        yield lambda: 0
+        return
     received = 0
 
     def take_note(number: int, frame: FrameType | None) -> None:
