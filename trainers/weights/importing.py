@@ -224,7 +224,11 @@ def _save(run: Run, model: keras.Model, dataset: Dataset, weights: WeightFile) -
     (run.directory / METRICS_FILE).touch()
     digest = hashlib.sha256(weights.path.read_bytes()).hexdigest()
     imported = Imported(
-        file=weights.path.name, sha256=digest, form=weights.form, arrays=len(weights.arrays)
+        file=weights.path.name,
+        sha256=digest,
+        form=weights.form,
+        key=weights.key or None,
+        arrays=len(weights.arrays),
     )
     run.write_json(RESULT_FILE, Result(step=0, imported=imported))
 

@@ -176,6 +176,29 @@ def test_a_pickle_that_runs_something_is_refused_and_not_run(tmp_path, zipped):
     assert not trace.exists()
 
 
+@pytest.mark.parametrize("legacy", [True, False])
+def test_what_would_run_something_beside_the_weights_is_passed_over(tmp_path, legacy):
+    path, trace = tmp_path / "weights.pth", tmp_path / "trace"
+    objects = {"args": Malicious(trace), "list": [Malicious(trace), argparse.Namespace(a={1: 2})]}
+    path.write_bytes(pth({"model": ARRAYS, **objects}, legacy=legacy))
+    assert files.read(path).arrays.keys() == ARRAYS.keys()
+    assert not trace.exists()
+
+
+def test_a_whole_net_is_named_with_the_remedy(tmp_path):
+    path = tmp_path / "net.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(argparse.Namespace(layers=[1]), 2))
+    with pytest.raises(UserError, match=r"holds a argparse.Namespace: .* save its state_dict\(\)"):
+        files.read(path)
+
+
+def test_a_key_is_for_files_that_have_keys(tmp_path):
+    np.savez(tmp_path / "net.npz", **ARRAYS)
+    with pytest.raises(UserError, match="--from_key=model: only PyTorch's files have keys"):
+        files.read(tmp_path / "net.npz", "model")
+
+
 def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
     path = tmp_path / "weights.pth"
     path.write_bytes(pth({"weight": np.zeros((4, 4), np.float32)}))

@@ -242,6 +242,8 @@ def test_a_script_s_checkpoint_becomes_a_run_and_what_was_taken_is_said(tmp_path
         ("model_ema", "its model_ema (not model:"),
     ):
         made = ImportConfig(train=train, run=str(tmp_path / "runs" / "mine"), from_key=key)
-        _, lines = importing.import_weights(made, str(tmp_path / "net.pth"), list(Phase))
+        run, lines = importing.import_weights(made, str(tmp_path / "net.pth"), list(Phase))
+        result = json.loads((run.directory / "result.json").read_text())
+        assert result["imported"]["key"] == (key or "model")
         assert said in lines[0], lines
         assert "227x227 pixels, the net's own" in lines[1]
