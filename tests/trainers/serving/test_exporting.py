@@ -109,6 +109,7 @@ def test_mixed_precision_is_exported_in_float32(data_dir, tmp_path, photographs,
     runner = getattr(exporting, f"run_{form}")(next(output.glob("model.*")))
     made = Classifier(run, TrainedConfig(), "float32")
     crops = made.crops([made.store(each) for each in photographs])
+    # Of any number, also right after another one.
     for batch in (crops[:1], crops, np.repeat(crops, 3, axis=0)):
         np.testing.assert_allclose(runner(batch), made.logits(batch), atol=1e-4)
     assert np.abs(classifier(run).logits(crops) - made.logits(crops)).max() < 0.3, "its own"
