@@ -13,6 +13,8 @@ a run keeps the source of the net that it trained: see ``source_files``. Each co
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,22 @@ from ._registry import (
 
 if TYPE_CHECKING:
     import keras
+
+# What TensorFlow reads as it is imported. With oneDNN, which it turns on for some processors, no
+# run repeats another. (`trainers` and `pipelines` set more, and say themselves what is too late.)
+if "tensorflow" not in sys.modules:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+elif (
+    "TF_ENABLE_ONEDNN_OPTS" not in os.environ
+    and "base.tensorflow_start" not in sys.modules
+    and os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
+):
+    print(
+        "note: TensorFlow was imported before: oneDNN is on, with which no run repeats another "
+        "(import `nets` first)",
+        file=sys.stderr,
+    )
 
 __all__ = [
     "BatchNorm",

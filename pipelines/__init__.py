@@ -2,3 +2,7 @@
 
 Imports `base` and `data_prep.schema`; `trainers` and `benchmarks` may import it.
 """
+
+from base.tensorflow_start import start_on_import
+
+start_on_import()

@@ -5,50 +5,26 @@ not at all. Tests that import no TensorFlow, directly or by way of ours, so neve
 """
 
 import gc
-import importlib.abc
-import importlib.machinery
 import sys
-import types
-from collections.abc import Sequence
 
-from base.tensorflow_start import start_tensorflow
+from base import tensorflow_start
 
 DEVICES = 4
-
-
-class _Started(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds `tensorflow`, once, as the module that it has started itself."""
-
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,
-        target: types.ModuleType | None = None,
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != "tensorflow":
-            return None
-        sys.meta_path.remove(self)
-        start_tensorflow()
-        import tensorflow as tf
-
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * DEVICES,
-        )
-        self._module, self._spec = tf, tf.__spec__
-        return importlib.machinery.ModuleSpec("tensorflow", self, is_package=True)
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        return self._module
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        module.__spec__ = self._spec
 
 
 def start_on_import() -> None:
     """Has TensorFlow started by whoever imports it first."""
     assert "tensorflow" not in sys.modules, "TensorFlow was imported before its devices were set"
-    sys.meta_path.insert(0, _Started())
+    tensorflow_start.start_on_import(after=_split_the_cpu)
+
+
+def _split_the_cpu() -> None:
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * DEVICES,
+    )
 
 
 def forget_traced_nets() -> None:

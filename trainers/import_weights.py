@@ -1,11 +1,13 @@
 """Makes a run of weights that others have trained.
 
-    python trainers/import_weights.py --flagfile=flags/squeezenet1_0.cfg --from=squeezenet1_0.npz \\
+    python trainers/import_weights.py --net=squeezenet1_0 --from=squeezenet1_0.npz \\
         --run=runs/squeezenet1_0 --data_dir=data
 
-Reads the files of keras.applications (.h5, .keras, .weights.h5), torchvision's (.pth; torch is not
-needed), SqueezeNet's from its authors (.npz), and any net's in our own names and layout, as
-<layer>.<variable> (.npz). The new run folder has the net's flags and source
+Reads the files of keras.applications (.h5, .keras, .weights.h5), torchvision's and timm's (.pth and
+.safetensors, also what a training script has saved; torch is not needed, and nothing in them is
+run), SqueezeNet's from its authors (.npz), and any net's in our own names and layout, as
+<layer>.<variable> (.npz). The images get the net's own size and the publisher's normalisation,
+where no flag says otherwise. The new run folder has the net's flags and source
 as any other, so that evaluate.py, predict.py and export.py take it. The data set gives the order of
 the classes: the weights' classes must be in the sorted order of the WNIDs, as all of these are.
 """
@@ -14,6 +16,7 @@ from absl import flags
 
 from base import commandline
 from base.errors import UserError
+from pipelines.config import Phase
 from trainers.weights.config import ImportConfig
 
 flags.DEFINE_string("from", "", "The file of weights.")
@@ -32,9 +35,9 @@ def main() -> None:
             raise UserError(f"--{name} is missing: --net=NAME --from=FILE --run=runs/NAME")
     from trainers.weights import importing
 
-    run, said = importing.import_weights(config, file)
-    if said:
-        print(said)
+    own_size = [phase for phase in Phase if not flags.FLAGS[f"{phase}_map"].present]
+    run, said = importing.import_weights(config, file, own_size)
+    print("\n".join(said))
     print(f"run folder: {run.directory}")
 
 

@@ -1,5 +1,6 @@
 """Damaged files of weights and checkpoints are read, or refused in one line."""
 
+import argparse
 import io
 import json
 import pathlib
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from base.errors import UserError
-from tests.making.pth_files import pth
+from tests.making.pth_files import pth, safetensors
 from trainers.run_folder import checkpoints
 from trainers.weights import files
 
@@ -38,6 +39,8 @@ def h5() -> bytes:
 
 WEIGHTS = {
     "pth": pth(ARRAYS, inside="state_dict"),
+    "pth_of_a_script": pth({"model": ARRAYS, "model_ema": ARRAYS, "args": argparse.Namespace(a=1)}),
+    "safetensors": safetensors(ARRAYS),
     "legacy_pth": pth(ARRAYS, legacy=True),
     "npz": npz(),
     "h5": h5(),

@@ -1,17 +1,29 @@
-"""Makes PyTorch's files of weights without torch."""
+"""Makes PyTorch's files of weights, `.pth` and `.safetensors`, without torch."""
 
 import collections
 import io
+import json
 import pickle
 import struct
 import sys
 import types
 import zipfile
 from collections.abc import Mapping
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "i8": "LongStorage", "f2": "HalfStorage"}
+# By the dtype; ml_dtypes.bfloat16 is V2.
+STORAGES = {
+    "f4": "FloatStorage",
+    "f8": "DoubleStorage",
+    "i8": "LongStorage",
+    "f2": "HalfStorage",
+    "V2": "BFloat16Storage",
+}
+SAFETENSORS = {"f4": "F32", "f8": "F64", "i8": "I64", "f2": "F16", "V2": "BF16"}
+BFLOAT16 = ml_dtypes.bfloat16
 
 
 class TorchPickle:
@@ -74,13 +86,21 @@ class TorchPickle:
         return stream.getvalue()
 
 
-def pth(arrays: Mapping[str, np.ndarray], *, legacy: bool = False, inside: str = "") -> bytes:
-    """A `.pth` file of these arrays, which may stand under a key of their own."""
+def pth(saved: Mapping[str, Any], *, legacy: bool = False, inside: str = "") -> bytes:
+    """A `.pth` file of arrays, in dicts, among other things; all under a key of their own, or not.
+
+    Each tensor begins elsewhere in its storage.
+    """
     made = TorchPickle()
-    value = collections.OrderedDict(
-        (name, made.tensor(array, offset=index))
-        for index, (name, array) in enumerate(arrays.items())
-    )
+
+    def with_tensors(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return made.tensor(value, offset=len(made.storages))
+        if isinstance(value, dict):
+            return collections.OrderedDict((key, with_tensors(each)) for key, each in value.items())
+        return value
+
+    value = with_tensors(saved)
     if inside:
         value = {inside: value, "epoch": 90}
     pickled = made.dumps(value, legacy=legacy)
@@ -96,3 +116,18 @@ def pth(arrays: Mapping[str, np.ndarray], *, legacy: bool = False, inside: str =
     for flat in made.storages.values():
         content += struct.pack("<q", flat.size) + flat.tobytes()
     return content
+
+
+def safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """A `.safetensors` file of these arrays."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    content = b""
+    for name, array in arrays.items():
+        begin, content = len(content), content + array.tobytes()
+        header[name] = {
+            "dtype": SAFETENSORS[array.dtype.str[1:]],
+            "shape": list(array.shape),
+            "data_offsets": [begin, len(content)],
+        }
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + content

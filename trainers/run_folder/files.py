@@ -114,11 +114,15 @@ class Means(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Imported(msgspec.Struct, kw_only=True, frozen=True):
-    """The file of weights that others have trained, from which a run was made."""
+    """The file of weights that others have trained, from which a run was made.
+
+    `key` is which of the file's state dicts, where it is one of several things in it.
+    """
 
     file: str = "a file"
     sha256: str | None = None
     form: str | None = None
+    key: str | None = None
     arrays: int | None = None
 
 

@@ -53,9 +53,16 @@ class Classifier:
         model: from float32 images to logits.
     """
 
-    def __init__(self, run: Run, which: TrainedConfig):
-        """Opens a run. Raises UserError where it lacks a checkpoint, or a record of its data."""
-        self.config: TrainConfig = run.config()
+    def __init__(self, run: Run, which: TrainedConfig, precision: str = ""):
+        """Opens a run, to compute in its --precision or another.
+
+        Raises:
+            UserError: it lacks a checkpoint, or a record of its data.
+        """
+        config = run.config()
+        self.config: TrainConfig = dataclasses.replace(
+            config, precision=precision or config.precision
+        )
         self.dataset, self.settings = recorded_dataset(run, self.config)
         model = models.load_trained(run, self.config, self.dataset, which)
         self.model = models.logits_only(model)

@@ -12,6 +12,9 @@ TFLITE = "tflite"
 ONNX = "onnx"
 FORMATS = (SAVED_MODEL, TFLITE, ONNX)
 
+INT8 = "int8"
+FLOAT16 = "float16"
+
 
 @dataclasses.dataclass(frozen=True)
 class PredictConfig:
@@ -49,8 +52,25 @@ class ExportConfig:
     run: str = flag("", RUN_HELP, common=True)
     format: str = flag(SAVED_MODEL, "What other programs read.", choices=FORMATS)
     output: str = flag("", "The folder to write; it must not exist, or be empty.")
+    quantize: str = flag(
+        "",
+        "Smaller numbers in TFLite: float16 weights, or int8 weights and features, whose ranges "
+        "training images give. The accuracy is then measured beside the float32 net's.",
+        choices=("", INT8, FLOAT16),
+    )
+    accuracy_images: int = flag(
+        1000, "With --quantize: the first N validation images that are scored; 0: all."
+    )
+    data_dir: str = flag("", "Where the run's data set is now; empty: where it was.")
     check_images: str = flag(
         "",
         "A folder of photographs on which the exported net must give the run's logits (default: "
         "validation images of the run's data set).",
     )
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be quantized."""
+        if self.quantize and self.format != TFLITE:
+            raise UserError(f"--quantize={self.quantize} needs --format={TFLITE}")
+        if self.accuracy_images < 0:
+            raise UserError(f"--accuracy_images={self.accuracy_images} must not be negative")

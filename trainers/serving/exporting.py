@@ -1,7 +1,10 @@
 """Writes a run's net in a format of other programs, and checks that it gives the same logits."""
 
+import dataclasses
 import json
+import math
 import pathlib
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,11 +15,10 @@ import tensorflow as tf
 
 from base.errors import UserError
 from base.files import atomic_folder
+from base.tensorflow_start import without_chatter
 from data_prep import schema
-from pipelines.reading.dataset import open_dataset
 from trainers.run_folder.finding import find_run
-from trainers.run_folder.folder import Run
-from trainers.serving import served_net
+from trainers.serving import quantizing, served_net, stored_images
 from trainers.serving.classifier import Classifier, Stored, UnreadableError
 from trainers.serving.config import ONNX, SAVED_MODEL, TFLITE, ExportConfig
 from trainers.serving.predictions import find_files
@@ -27,17 +29,34 @@ TOLERANCE = 1e-4
 CHECKED_IMAGES = 8
 _OPSET = 17
 _MODEL_FILES = {TFLITE: "model.tflite", ONNX: "model.onnx"}
-_ONNX_EXTRA = "pip install 'ilsvrc-workspace[export]'"
+_ONNX_EXTRA = "pip install -e '.[export]'"
 
 # Crops uint8 [b, h, w, 3] to logits float32 [b, N].
 Runner = Callable[[np.ndarray], np.ndarray]
 
 
-def export(config: ExportConfig) -> tuple[pathlib.Path, float, int]:
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """What `export` wrote.
+
+    Attributes:
+        output: the folder.
+        difference: the largest one of a logit from the run's, by the largest logit.
+        images: how many photographs the logits are of.
+        about: what is in metadata.json.
+    """
+
+    output: pathlib.Path
+    difference: float
+    images: int
+    about: dict[str, Any]
+
+
+def export(config: ExportConfig) -> Export:
     """Writes the net to --output and runs it there, by the format's own runtime.
 
-    Returns what was written, the largest difference of a logit from the run's, and on how many
-    photographs.
+    TFLite and ONNX compute in float32, whatever the run's precision, and so do the run's logits
+    that they are compared with.
 
     Raises:
         UserError: the run cannot be exported, the folder is not empty or cannot be made, there are
@@ -49,14 +68,15 @@ def export(config: ExportConfig) -> tuple[pathlib.Path, float, int]:
     _refuse_missing_tools(config.format)
     run = find_run(config.run)
     policy = keras.mixed_precision.global_policy()
-    classifier = Classifier(run, config.trained)
-    images = check_images(run, classifier, config.check_images)
     try:
+        precision = "" if config.format == SAVED_MODEL else "float32"
+        classifier = Classifier(run, config.trained, precision)
+        images = check_images(classifier, config)
         with atomic_folder(output.resolve()) as unfinished:
             about = served_net.metadata(classifier, run.directory.name)
-            difference = _WRITERS[config.format](classifier, unfinished, about, images)
+            difference = _WRITERS[config.format](config, classifier, unfinished, about, images)
             (unfinished / served_net.METADATA_FILE).write_text(json.dumps(about, indent=1) + "\n")
-            if not difference < TOLERANCE:
+            if not difference < (math.inf if config.quantize else TOLERANCE):
                 raise UserError(
                     f"the {config.format} gives other logits than the run, by up to "
                     f"{difference:.2g} of the largest: nothing was kept of {output}"
@@ -67,42 +87,40 @@ def export(config: ExportConfig) -> tuple[pathlib.Path, float, int]:
         raise UserError(f"--output={output} cannot be made: {error.strerror}") from None
     finally:
         keras.mixed_precision.set_global_policy(policy)
-    return output, difference, len(images)
+    return Export(output, difference, len(images), about)
 
 
-def check_images(run: Run, classifier: Classifier, folder: str) -> list[Stored]:
-    """Photographs to check with: of the folder, or else of the run's validation split.
+def check_images(classifier: Classifier, config: ExportConfig) -> list[Stored]:
+    """Photographs to check with: of --check_images, or else of the run's validation split.
 
     Raises:
         UserError: there are none.
     """
-    if folder:
+    if config.check_images:
         stored = []
-        for path in find_files([folder])[:CHECKED_IMAGES]:
+        for path in find_files([config.check_images])[:CHECKED_IMAGES]:
             try:
                 stored.append(classifier.store(path.read_bytes()))
             except UnreadableError as error:
                 raise UserError(f"--check_images: {path}: {error}") from None
         return stored
     try:
-        dataset = open_dataset(run.config().pipeline)
+        dataset = stored_images.opened(classifier, config.data_dir)
     except UserError as error:
         raise UserError(
-            f"no photographs to check the export with: {error}, or give --check_images=FOLDER"
+            f"no photographs to check the export with: {error}, or give --data_dir=DIR or "
+            "--check_images=FOLDER"
         ) from None
-    opener = dataset.shard_opener(schema.VALIDATION)
-    records = list(opener(tf.constant(0, tf.int64)).take(CHECKED_IMAGES).as_numpy_iterator())
-    examples = dataset.parse(tf.constant(records))
-    stored = []
-    for index in range(len(records)):
-        example = {name: value[index] for name, value in examples.items()}
-        pixels = dataset.decoder.decode(example).numpy()
-        stored.append(Stored(example["image"].numpy(), pixels))
-    return stored
+    found = stored_images.first_images(dataset, schema.VALIDATION, CHECKED_IMAGES)
+    return [stored for stored, _ in found]
 
 
 def _write_saved_model(
-    classifier: Classifier, output: pathlib.Path, about: dict[str, Any], images: Sequence[Stored]
+    config: ExportConfig,
+    classifier: Classifier,
+    output: pathlib.Path,
+    about: dict[str, Any],
+    images: Sequence[Stored],
 ) -> float:
     served = served_net.ServedNet(classifier)
     tf.saved_model.save(served, str(output), signatures=served.signatures())
@@ -124,24 +142,41 @@ def _write_saved_model(
 
 
 def _write_tflite(
-    classifier: Classifier, output: pathlib.Path, about: dict[str, Any], images: Sequence[Stored]
+    config: ExportConfig,
+    classifier: Classifier,
+    output: pathlib.Path,
+    about: dict[str, Any],
+    images: Sequence[Stored],
 ) -> float:
     from tensorflow.python.framework import convert_to_constants
 
     # Variables that are not constants would be read as resources, which the runtime has not set.
     function = served_net.net_on_crops(classifier)
     frozen = convert_to_constants.convert_variables_to_constants_v2(function)
-    content = tf.lite.TFLiteConverter.from_concrete_functions([frozen], function).convert()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], function)
     path = output / _MODEL_FILES[TFLITE]
-    path.write_bytes(content)
+    runner = run_tflite(path)
+    if config.quantize:
+        dataset = stored_images.opened(classifier, config.data_dir)
+        quantizing.quantize(converter, config.quantize, classifier, dataset)
+        # Of uint8 crops it would like to have statistics.
+        with without_chatter(), warnings.catch_warnings(action="ignore"):
+            path.write_bytes(converter.convert())
+        about |= quantizing.described(config, classifier, dataset, runner)
+    else:
+        path.write_bytes(converter.convert())
     # TFLite's way of adding files: a zip archive after the model.
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(served_net.METADATA_FILE, json.dumps(about))
-    return _checked(classifier, run_tflite(path), images)
+    return _checked(classifier, runner, images)
 
 
 def _write_onnx(
-    classifier: Classifier, output: pathlib.Path, about: dict[str, Any], images: Sequence[Stored]
+    config: ExportConfig,
+    classifier: Classifier,
+    output: pathlib.Path,
+    about: dict[str, Any],
+    images: Sequence[Stored],
 ) -> float:
     import onnx
     import tf2onnx
@@ -164,13 +199,15 @@ def _write_onnx(
     return _checked(classifier, run_onnx(path), images)
 
 
-_WRITERS: dict[str, Callable[[Classifier, pathlib.Path, dict[str, Any], Sequence[Stored]], float]]
+_Writer = Callable[
+    [ExportConfig, Classifier, pathlib.Path, dict[str, Any], Sequence[Stored]], float
+]
+_WRITERS: dict[str, _Writer]
 _WRITERS = {SAVED_MODEL: _write_saved_model, TFLITE: _write_tflite, ONNX: _write_onnx}
 
 
 def run_tflite(path: pathlib.Path) -> Runner:
     """The exported net, by TensorFlow Lite's interpreter."""
-    import warnings
 
     def run(crops: np.ndarray) -> np.ndarray:
         with warnings.catch_warnings():

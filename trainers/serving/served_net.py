@@ -37,6 +37,7 @@ def metadata(classifier: Classifier, run_name: str) -> dict[str, Any]:
             "eval_map": config.pipeline.eval_map,
         },
         "inside": config.pipeline.eval_device_map,
+        "precision": config.precision,
         "logits": "float32 [batch, classes]",
     }
 

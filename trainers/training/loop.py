@@ -6,6 +6,7 @@ due, saves, and looks whether it was asked to stop.
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -74,7 +75,7 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
             logbook.say(f"continuing after step {state.step} of {agenda.total_steps}")
         for name, (was, now) in changed.items():
             logbook.say(f"--{name} is {now!r}, was {was!r}{_of_what_effect(name)}")
-        received = stack.enter_context(_stop_signals())
+        received = stack.enter_context(_stop_signals(logbook))
         loop = Loop(trainer, run, logbook, received, watch)
         if not state.step:
             loop.look_at_first_batch()
@@ -285,8 +286,15 @@ def _out_of_memory_in_one_line(trainer: Trainer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[Callable[[], int]]:
-    """Takes note of the signals that ask to stop, instead of ending at once; gives the last one."""
+def _stop_signals(logbook: Logbook) -> Iterator[Callable[[], int]]:
+    """Takes note of the signals that ask to stop, instead of ending at once; gives the last one.
+
+    Python lets only the main thread do so; in another one it says that they do not save.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        logbook.say("note: training in a thread, so that no signal saves it; checkpoints are kept")
+        yield lambda: 0
+        return
     received = 0
 
     def take_note(number: int, frame: FrameType | None) -> None:

@@ -13,6 +13,11 @@ class ImportConfig:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
     run: str = flag("", "The experiment in which a run is made: runs/NAME, or NAME in --runs_dir.")
+    from_key: str = flag(
+        "",
+        "Which of the state dicts in a PyTorch file, by its key: model_ema. Behind it may stand a "
+        "part of the names: state_dict.student. Empty: the trained weights, not averaged ones.",
+    )
     keep_device_map: bool = flag(
         False,
         "Keep the given device chains; else they become the normalisation that the published "

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Collection
 
 import keras
 import numpy as np
@@ -35,16 +36,25 @@ _TORCH_VARIABLES = {
 _TORCH_COUNTER = "num_batches_tracked"
 
 
-def import_weights(config: ImportConfig, file: str) -> tuple[Run, str]:
+def import_weights(
+    config: ImportConfig, file: str, own_size: Collection[Phase] = ()
+) -> tuple[Run, list[str]]:
     """Makes a finished run folder of a net with the weights of a file.
 
-    Returns the run, and what is to be said about it.
+    Args:
+        config: the flags.
+        file: the file of weights.
+        own_size: the phases whose images get the net's own size and plain crops, and not those of
+            the flags.
+
+    Returns:
+        The run, and what it took, in lines.
 
     Raises:
         UserError: the file cannot be read; it is not of this net; an array is left over, missing
             or of another shape.
     """
-    weights = read(pathlib.Path(file))
+    weights = read(pathlib.Path(file), config.from_key)
     train_config = config.train
     plugins.load(train_config.pipeline.plugins)
     name = parse_call(train_config.net).name
@@ -54,7 +64,14 @@ def import_weights(config: ImportConfig, file: str) -> tuple[Run, str]:
         raise UserError(f"--net={train_config.net}: {error}") from None
     origin = _origin(weights, entry)
     pipeline = train_config.pipeline
-    if origin.device_map and not config.keep_device_map:
+    if Phase.TRAIN in own_size:
+        train_map = f"decode_random_crop({entry.image_size})|random_flip"
+        pipeline = dataclasses.replace(pipeline, train_map=train_map)
+    if Phase.EVAL in own_size:
+        eval_map = f"decode_center_crop({entry.image_size})"
+        pipeline = dataclasses.replace(pipeline, eval_map=eval_map)
+    published = bool(origin.device_map) and not config.keep_device_map
+    if published:
         pipeline = dataclasses.replace(
             pipeline, eval_device_map=origin.device_map, train_device_map=origin.device_map
         )
@@ -74,8 +91,15 @@ def import_weights(config: ImportConfig, file: str) -> tuple[Run, str]:
     run, lock = new_run(train_config, batches)
     with lock:
         _save(run, model, dataset, weights)
-    said = f"note: {origin.departures}" if origin.departures else ""
-    return run, said
+    height, width = chains.image_size
+    size_of = "the net's own" if Phase.EVAL in own_size else "by the flags"
+    normalised_by = "the publisher's" if published else "by the flags"
+    said = [
+        f"weights: {weights.taken()}, all {len(model.weights)} variables of {train_config.net}",
+        f"images: {height}x{width} pixels, {size_of}: {pipeline.eval_map}",
+        f"normalisation: {normalised_by}: {pipeline.eval_device_map}",
+    ]
+    return run, said + ([f"note: {origin.departures}"] if origin.departures else [])
 
 
 def assign(model: keras.Model, weights: WeightFile, entry: nets.Net) -> None:
@@ -200,7 +224,11 @@ def _save(run: Run, model: keras.Model, dataset: Dataset, weights: WeightFile) -
     (run.directory / METRICS_FILE).touch()
     digest = hashlib.sha256(weights.path.read_bytes()).hexdigest()
     imported = Imported(
-        file=weights.path.name, sha256=digest, form=weights.form, arrays=len(weights.arrays)
+        file=weights.path.name,
+        sha256=digest,
+        form=weights.form,
+        key=weights.key or None,
+        arrays=len(weights.arrays),
     )
     run.write_json(RESULT_FILE, Result(step=0, imported=imported))
 

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import sys
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,7 +17,9 @@ from data_prep.image import conversion
 from tests.conftest import assert_one_line_error, run_command
 from tests.making.datasets import pixels, sample_photographs
 from tests.making.trained_runs import CLASSES, classifier, random_run, stored_dataset
+from trainers.config import TrainedConfig
 from trainers.serving import exporting, served_net
+from trainers.serving.classifier import Classifier
 from trainers.serving.config import FORMATS, ExportConfig
 
 pytestmark = pytest.mark.slow(reason="every format of a net is compiled and run")
@@ -23,6 +27,12 @@ pytestmark = pytest.mark.slow(reason="every format of a net is compiled and run"
 # Sizes at which each net is quick and has all its layers.
 NETS = {"alexnet": 67, "googlenet": 96, "resnet50": 64, "squeezenet1_0": 67}
 SIZE = 112
+
+
+@pytest.fixture(autouse=True)
+def _float32_after():
+    yield
+    keras.mixed_precision.set_global_policy("float32")
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +51,10 @@ def run(request, data_dir, tmp_path_factory):
 
 
 def export(run, output, form, **flags):
-    return exporting.export(
+    done = exporting.export(
         ExportConfig(run=str(run.directory), output=str(output), format=form, **flags)
     )
+    return done.output, done.difference, done.images
 
 
 def test_saved_model_gives_the_runs_logits_from_files_and_from_pixels(run, tmp_path, photographs):
@@ -83,6 +94,69 @@ def test_onnx_gives_the_runs_logits(run, tmp_path, photographs):
     found = onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map
     assert found["label_order"] == classifier(run).dataset.label_order
     assert json.loads(found["wnids"]) == list(classifier(run).dataset.wnids)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("form", ["tflite", "onnx"])
+def test_mixed_precision_is_exported_in_float32(data_dir, tmp_path, photographs, form, precision):
+    if form == "onnx":
+        pytest.importorskip("tf2onnx", reason="the extra `export` is not installed")
+    net = "resnet10(width=4)"
+    run = random_run(tmp_path / "runs", data_dir, net, 64, f"--precision={precision}")
+    output, difference, _ = export(run, tmp_path / "out", form)
+    assert difference < 1e-4
+    assert json.loads((output / "metadata.json").read_text())["precision"] == "float32"
+    runner = getattr(exporting, f"run_{form}")(next(output.glob("model.*")))
+    made = Classifier(run, TrainedConfig(), "float32")
+    crops = made.crops([made.store(each) for each in photographs])
+    # Of any number, also right after another one.
+    for batch in (crops[:1], crops, np.repeat(crops, 3, axis=0)):
+        np.testing.assert_allclose(runner(batch), made.logits(batch), atol=1e-4)
+    assert np.abs(classifier(run).logits(crops) - made.logits(crops)).max() < 0.3, "its own"
+
+
+@pytest.mark.parametrize("form", ["int8", "float16"])
+def test_a_quantized_net_is_smaller_and_its_accuracy_stands_beside(
+    small_run, data_dir, tmp_path, photographs, form
+):
+    plain, _, _ = export(small_run, tmp_path / "plain", "tflite")
+    moved = tmp_path / "moved"
+    shutil.copytree(data_dir, moved)
+    done = exporting.export(
+        ExportConfig(
+            run=str(small_run.directory),
+            output=str(tmp_path / "out"),
+            format="tflite",
+            quantize=form,
+            data_dir=str(moved),
+        )
+    )
+    path = done.output / "model.tflite"
+    assert path.stat().st_size < 0.8 * (plain / "model.tflite").stat().st_size
+    assert 0 < done.difference < 0.2
+    with zipfile.ZipFile(path) as archive:
+        inside = json.loads(archive.read("metadata.json"))
+    assert inside == done.about and inside["quantized"] == form
+    made, runner = classifier(small_run), exporting.run_tflite(path)
+    crops = made.crops([made.store(each) for each in photographs])
+    labels = np.arange(len(photographs)) % CLASSES
+    assert inside["accuracy"]["images"] == len(photographs)
+    for name, logits in (("float32", made.logits(crops)), (form, runner(crops))):
+        right = float((logits.argmax(axis=1) == labels).mean())
+        assert inside["accuracy"][name]["top1"] == pytest.approx(right)
+    one_by_one = np.concatenate([runner(crops[i : i + 1]) for i in range(len(crops))])
+    np.testing.assert_allclose(one_by_one, runner(crops), atol=1e-3)
+
+
+def test_what_cannot_be_quantized_is_refused():
+    with pytest.raises(UserError, match="--quantize=int8 needs --format=tflite"):
+        ExportConfig(quantize="int8", format="onnx")
+
+
+def test_a_missing_tool_is_named_with_its_extra(small_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match=r"needs onnxruntime: pip install -e '\.\[export\]'"):
+        export(small_run, tmp_path / "out", "onnx")
 
 
 def check_runner(run, runner, photographs):
@@ -190,3 +264,7 @@ def test_the_command_says_what_it_wrote_and_checked(small_run, tmp_path):
     assert not done.stderr  # neither TensorFlow's nor TFLite's announcements
     assert (tmp_path / "out" / "model.tflite").stat().st_size > 1000
     assert_one_line_error(run_command("trainers/export.py", *arguments, code=1), "--output")
+    quantized = (f"--output={tmp_path / 'small'}", "--quantize=int8")
+    done = run_command("trainers/export.py", *arguments, *quantized)
+    assert " int8: top-1 " in done.stdout and "over 3 validation images" in done.stdout
+    assert "float32: top-1 " in done.stdout and not done.stderr

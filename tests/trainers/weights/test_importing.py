@@ -9,12 +9,16 @@ import pytest
 
 import nets
 from base.errors import UserError
+from pipelines.config import Phase
+from tests.conftest import run_command
 from tests.making.datasets import write_dataset
-from tests.making.pth_files import pth
+from tests.making.pth_files import BFLOAT16, pth
 from tests.nets.test_parity import randomise
 from trainers import config
+from trainers.config import TrainedConfig
 from trainers.run_folder import continuing
 from trainers.run_folder.finding import find_run
+from trainers.serving.classifier import Classifier
 from trainers.weights import importing
 from trainers.weights.config import ImportConfig
 from trainers.weights.files import WeightFile, read
@@ -191,7 +195,9 @@ def test_an_imported_run_is_a_finished_one(tmp_path):
         ]
     )
     made = ImportConfig(train=train, run=str(tmp_path / "runs" / "mine"))
-    run, _ = importing.import_weights(made, str(tmp_path / "net.pth"))
+    run, said = importing.import_weights(made, str(tmp_path / "net.pth"))
+    assert "52 arrays of net.pth, all 52 variables of squeezenet1_1" in said[0]
+    assert "67x67 pixels, by the flags" in said[1] and "the publisher's: mean_std" in said[2]
     assert run.directory == tmp_path / "runs" / "mine" / "1"
     assert run.finished
     assert find_run(str(tmp_path / "runs" / "mine")) == run
@@ -199,3 +205,45 @@ def test_an_imported_run_is_a_finished_one(tmp_path):
     result = json.loads((run.directory / "result.json").read_text())
     assert result["imported"]["file"] == "net.pth" and result["imported"]["arrays"] == 52
     assert continuing.find_interrupted(run.config()) is None
+
+
+@pytest.mark.end_to_end
+@pytest.mark.slow(reason="it runs the command")
+def test_without_a_flag_file_the_authors_squeezenet_gives_their_results(sample_dir, tmp_path):
+    data = write_dataset(tmp_path / "data", num_classes=1000, train=4, validation=1, size=230)
+    done = run_command(
+        "trainers/import_weights.py",
+        "--net=squeezenet1_0",
+        f"--from={sample_dir / 'squeezenet1_0.npz'}",
+        f"--run={tmp_path / 'runs' / 'authors'}",
+        f"--data_dir={data}",
+    )
+    assert "weights: 52 arrays of squeezenet1_0.npz, all 52 variables of squeezenet1_0" in (
+        done.stdout
+    )
+    assert "227x227 pixels, the net's own: decode_center_crop(227)" in done.stdout
+    assert "normalisation: the publisher's: to_bgr|subtract_mean((104.0, 117" in done.stdout
+    run = find_run(str(tmp_path / "runs" / "authors"))
+    reference = np.load(sample_dir / "squeezenet1_0_reference.npz")
+    logits = Classifier(run, TrainedConfig()).logits(reference["images_rgb_uint8"])
+    np.testing.assert_allclose(logits, reference["logits"], atol=1e-3)
+    assert run.config().pipeline.train_map == "decode_random_crop(227)|random_flip"
+
+
+def test_a_script_s_checkpoint_becomes_a_run_and_what_was_taken_is_said(tmp_path):
+    data = write_dataset(tmp_path / "data", num_classes=3, size=230)
+    averaged = {f"module.{name}": array + 1 for name, array in torch_squeezenet().items()}
+    arrays = {name: array.astype(BFLOAT16) for name, array in torch_squeezenet().items()}
+    saved = {"model": arrays, "model_ema": averaged | {"n_averaged": np.array(3)}, "epoch": 9}
+    (tmp_path / "net.pth").write_bytes(pth(saved))
+    train = config.parse(["--net=squeezenet1_1", f"--data_dir={data}"])
+    for key, said in (
+        ("", "its model (not model_ema:"),
+        ("model_ema", "its model_ema (not model:"),
+    ):
+        made = ImportConfig(train=train, run=str(tmp_path / "runs" / "mine"), from_key=key)
+        run, lines = importing.import_weights(made, str(tmp_path / "net.pth"), list(Phase))
+        result = json.loads((run.directory / "result.json").read_text())
+        assert result["imported"]["key"] == (key or "model")
+        assert said in lines[0], lines
+        assert "227x227 pixels, the net's own" in lines[1]

@@ -237,7 +237,15 @@ def _multi_worker(replicas: str) -> tf.distribute.Strategy:
             f"--replicas={replicas} on each of {len(workers)} machines: choose auto, cpu, or a "
             f"number of GPUs up to {len(physical)}, as many as TensorFlow sees here"
         )
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        if "program startup" not in str(error):
+            raise
+        raise UserError(
+            f"--distribution={MULTI_WORKER}, but this process has begun to compute: train on "
+            "several machines in processes of their own"
+        ) from None
 
 
 def _split_cpu(count: int) -> list[str]:
@@ -248,7 +256,15 @@ def _split_cpu(count: int) -> list[str]:
     physical = tf.config.list_physical_devices("CPU")[0]
     configured = tf.config.get_logical_device_configuration(physical)
     if configured is None or len(configured) < count:
-        tf.config.set_logical_device_configuration(
-            physical, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
-        )
+        try:
+            tf.config.set_logical_device_configuration(
+                physical, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+            )
+        except RuntimeError:  # TensorFlow has started, with as many as it was told then
+            started = len(tf.config.list_logical_devices("CPU"))
+            if started < count:
+                raise UserError(
+                    f"--replicas=cpu:{count}, but this process has begun to compute with "
+                    f"cpu:{started}: begin with the most replicas, or in a process of its own"
+                ) from None
     return [f"/cpu:{index}" for index in range(count)]
