@@ -41,9 +41,17 @@ def build(
 
 
 def logits_only(model: keras.Model) -> keras.Model:
-    """The net without its auxiliary heads, which are for training."""
+    """The net as it is scored: without its auxiliary heads, and with its classifier in float32.
+
+    Under mixed precision the classifier's products have 8 bits (bfloat16), so that classes tie
+    that its float32 weights tell apart.
+    """
     if isinstance(model.output, Mapping):
-        return keras.Model(model.input, model.output["logits"])
+        model = keras.Model(model.input, model.output["logits"])
+    for layer in reversed(model.layers):
+        layer.dtype_policy = "float32"
+        if layer.weights:
+            break
     return model
 
 
