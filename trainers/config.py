@@ -87,7 +87,9 @@ class TrainConfig:
         1, "Parts in which a replica takes its share of the batch, one after the other."
     )
     ema_decay: float = flag(
-        0.0, "Average the weights by this decay a step, and evaluate the average; 0: do not."
+        0.0,
+        "Average the weights by this decay a step, at most (1 + step) / (10 + step), and evaluate "
+        "the average; 0: do not.",
     )
 
     loss: str = flag(

@@ -20,7 +20,7 @@ import numpy as np
 
 from base.errors import UserError
 from base.files import atomic, temporary_beside
-from base.typed_json import NewerFormatError
+from base.typed_json import FileError, NewerFormatError
 from trainers.run_folder.files import LoopState, read_state, state_text
 
 if TYPE_CHECKING:  # the commands that only look at checkpoints do not need it
@@ -105,6 +105,15 @@ def mark_best(path: pathlib.Path) -> None:
     temporary = temporary_beside(best)
     os.link(path, temporary)
     temporary.rename(best)
+
+
+def best_state(directory: pathlib.Path) -> LoopState | None:
+    """The loop's state in the directory's best checkpoint; None where that cannot be read."""
+    try:
+        with np.load(directory / BEST) as file:  # reads the arrays that are asked for
+            return read_state(file[STATE].tobytes())
+    except (FileError, KeyError, *_DAMAGE):
+        return None
 
 
 class DamagedError(UserError):

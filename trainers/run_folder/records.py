@@ -14,6 +14,7 @@ import statistics
 from base.errors import UserError
 from data_prep import schema
 from trainers.config import FLAGS_FILE, TrainConfig
+from trainers.run_folder import checkpoints
 from trainers.run_folder.files import (
     CENTER_CROP,
     Data,
@@ -86,8 +87,15 @@ class RunRecord:
 
     @functools.cached_property
     def best(self) -> ValidationLine | None:
-        """The validation line that best.npz is of, the last with the highest top-1; or None."""
-        return max(self.validation, key=lambda line: (line.top1, line.step), default=None)
+        """The validation line that best.npz is of: what evaluate.py takes, too; or None.
+
+        In an archive without checkpoints, the last line with the highest top-1.
+        """
+        state = checkpoints.best_state(self.run.checkpoints)
+        lines = [line for line in self.validation if state and line.step == state.step]
+        if not lines and not checkpoints.by_step(self.run.checkpoints):
+            lines = self.validation
+        return max(lines, key=lambda line: (line.top1, line.step), default=None)
 
     @functools.cached_property
     def accuracy(self) -> tuple[float, float] | None:

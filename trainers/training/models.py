@@ -14,6 +14,7 @@ from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset
 from trainers.config import TrainConfig, TrainedConfig
 from trainers.run_folder import checkpoints
+from trainers.run_folder.files import ScoredWeights
 from trainers.run_folder.folder import Run
 
 Size = tuple[int, int]
@@ -146,7 +147,19 @@ def load_trained(
     *,
     image_size: Size | None = None,
 ) -> keras.Model:
-    """The run's net with trained weights.
+    """The run's net with trained weights; see `open_trained`."""
+    return open_trained(run, config, dataset, which, image_size=image_size)[0]
+
+
+def open_trained(
+    run: Run,
+    config: TrainConfig,
+    dataset: Dataset,
+    which: TrainedConfig,
+    *,
+    image_size: Size | None = None,
+) -> tuple[keras.Model, ScoredWeights]:
+    """The run's net with trained weights, and which these are.
 
     Args:
         run: the run.
@@ -163,7 +176,10 @@ def load_trained(
     size = image_size or compile_chains(dataset, config.pipeline, Phase.EVAL).image_size
     model = build(config, dataset.num_classes, run.load_nets(), size)
     if which.checkpoint == "best":
-        read = checkpoints.load(run.checkpoints / checkpoints.BEST)
+        best = run.checkpoints / checkpoints.BEST
+        if not best.exists() and checkpoints.by_step(run.checkpoints):
+            raise UserError(f"there is no checkpoint {best}: --checkpoint=last takes the newest")
+        read = checkpoints.load(best)
     else:
         latest = checkpoints.load_latest(run.checkpoints)
         if latest is None:
@@ -179,7 +195,13 @@ def load_trained(
     use_averages = averaged and which.weights != "plain"
     prefix = checkpoints.AVERAGES if use_averages else checkpoints.MODEL
     read.restore(checkpoints.model_variables(model, prefix), prefix=prefix)
-    return model
+    return model, ScoredWeights(
+        run=str(run.directory),
+        checkpoint=read.path.name,
+        step=read.state.step,
+        averaged=use_averages,
+        chosen_by_validation=which.checkpoint == "best" and bool(read.state.validation_errors),
+    )
 
 
 def refuse_other_labels(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> None:

@@ -25,6 +25,16 @@ from trainers.training.step import COLUMNS, TrainStep, stamped
 from trainers.training.validation import CenterCrop, Score
 
 
+def average_decay(decay: float, step: int) -> float:
+    """The decay of the averaged weights in the step that comes after `step` steps.
+
+    It rises to --ema_decay with the training, so that the average is never mostly of the untrained
+    weights: the rule of `tf.train.ExponentialMovingAverage` with `num_updates`, by which TF-Slim
+    trained Inception v3.
+    """
+    return min(decay, (1 + step) / (10 + step))
+
+
 class Trainer:
     """What one training is made of.
 
@@ -97,8 +107,10 @@ class Trainer:
         The state is left as it is: the rows may say that a step failed.
         """
         first = self.state.step
-        rates: Sequence[float] = [self.learning_rate(first + index) for index in range(count)]
-        return self.step.take_steps(batches, rates)
+        steps = range(first, first + count)
+        rates: Sequence[float] = [self.learning_rate(step) for step in steps]
+        decays = [average_decay(self.config.ema_decay, step) for step in steps]
+        return self.step.take_steps(batches, rates, decays)
 
     def learning_rate(self, step: int) -> float:
         """The rate of the step that comes after `step` steps."""
@@ -115,8 +127,9 @@ class Trainer:
         return self._protocol.evaluate()
 
     def save(self, run: Run, *, evaluated: bool) -> None:
-        """Saves a checkpoint; one that was evaluated is also the best if none was better.
+        """Saves a checkpoint; one that was evaluated is the best, too, if that is no better.
 
+        What counts is the one that is there: a better one that the disk had no room for is lost.
         All workers have to call it; the first one writes. An OSError leaves those before.
         """
         self.step.average_over_replicas()
@@ -128,9 +141,11 @@ class Trainer:
             self.state,
             keep=self.config.keep_checkpoints,
         )
-        errors = self.state.validation_errors
-        if evaluated and errors[-1] <= min(errors):
-            checkpoints.mark_best(path)
+        if evaluated:
+            best = checkpoints.best_state(run.checkpoints)
+            errors = best.validation_errors if best else []
+            if not errors or self.state.validation_errors[-1] <= errors[-1]:
+                checkpoints.mark_best(path)
 
     def restore(self, run: Run) -> None:
         """Takes up the run's newest checkpoint, if there is one.
