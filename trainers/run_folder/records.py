@@ -107,6 +107,14 @@ class RunRecord:
         return (found.top1, found.top5) if found else None
 
     @property
+    def validated_on(self) -> str:
+        """Its validation images, in words that tell sets of them apart; `-` where not known."""
+        if self.data is None:
+            return "-"
+        images = self.data.records.get(schema.VALIDATION, 0)
+        return f"{images:,} images, {(self.data.manifest_sha256 or self.data.label_order)[:8]}"
+
+    @property
     def imported(self) -> str:
         """The file that its weights are from, by import_weights.py; empty if it was trained."""
         return self.result.imported.file if self.result and self.result.imported else ""

@@ -1,5 +1,6 @@
 """Scores trained runs by one of the papers' protocols: one run, or an ensemble of several."""
 
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
@@ -116,11 +117,10 @@ def _place(members: Sequence[Member], result: files.Evaluation) -> pathlib.Path:
 def _is_own_data(config: EvaluateConfig, member: Member) -> bool:
     """Whether the data set is the one that the run was trained on, wherever it lies now."""
     manifest = member.pipeline.dataset.manifest
-    try:
+    recorded: str | None = None
+    with contextlib.suppress(OSError, typed_json.FileError):
         text = (member.run.directory / DATA_FILE).read_bytes()
         recorded = typed_json.read(text, files.Data, files.FORMAT).manifest_sha256
-    except (OSError, typed_json.FileError):
-        recorded = None
     if recorded and manifest:
         return recorded == manifest.sha256
     own = pathlib.Path(member.config.pipeline.data_dir)
