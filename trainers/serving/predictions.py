@@ -65,7 +65,7 @@ class Prediction:
     def as_json(self) -> dict[str, Any]:
         """The prediction as one JSON object; a probability that is not finite is null."""
         rows = zip(self.labels, self.wnids, self.words, self.probabilities, strict=True)
-        found = {
+        found: dict[str, Any] = {
             "file": _shown(self.path),
             "predictions": [
                 {"label": label, "wnid": wnid, "words": words, "probability": probability}
@@ -178,7 +178,8 @@ def predict(
             yield from of_batch(ready)
     bar.close()
     if faults and not keep_going:
-        more = f", and {len(faults) - 1} other files" if len(faults) > 1 else ""
+        more = f"; {len(faults) - 1} more of {len(files)} files cannot be read, too"
+        more = more if len(faults) > 1 else ""
         raise UserError(f"{faults[0]}{more} (--keep_going passes over such files)")
 
 
