@@ -13,7 +13,7 @@
     curves.png        loss and accuracy over the steps
     checkpoints/      the last ones, and best.npz
     result.json       the last line of each split; written when the run is finished
-    evaluation_*.json what evaluate.py found, one file per protocol
+    evaluation_*.json what evaluate.py found, one file per protocol, split and data set
     ensemble_*.json   likewise, for this run and others together
     contact_sheet.png where somebody has drawn one into it with preview.py: the report shows it
 

@@ -42,18 +42,28 @@ def build(
 
 
 def logits_only(model: keras.Model) -> keras.Model:
-    """The net as it is scored: without its auxiliary heads, and with its classifier in float32.
-
-    Under mixed precision the classifier's products have 8 bits (bfloat16), so that classes tie
-    that its float32 weights tell apart.
-    """
-    if isinstance(model.output, Mapping):
-        model = keras.Model(model.input, model.output["logits"])
-    for layer in reversed(model.layers):
-        layer.dtype_policy = "float32"
-        if layer.weights:
-            break
+    """The net as it is scored: without its auxiliary heads, and with its classifier in float32."""
+    model = _without_heads(model)
+    _classify_in_float32(model, keras.layers.Layer)
     return model
+
+
+def _without_heads(model: keras.Model) -> keras.Model:
+    if isinstance(model.output, Mapping):
+        return keras.Model(model.input, model.output["logits"])
+    return model
+
+
+def _classify_in_float32(model: keras.Model, kind: type[keras.layers.Layer]) -> None:
+    """Has the last layer with weights, if it is of this kind, computed in float32.
+
+    Under mixed precision its products would have 8 bits (bfloat16), and classes would tie that its
+    float32 weights tell apart.
+    """
+    place = max((place for place, layer in enumerate(model.layers) if layer.weights), default=0)
+    if isinstance(model.layers[place], kind):
+        for layer in model.layers[place:]:
+            layer.dtype_policy = "float32"
 
 
 class TrainedNet:
@@ -117,6 +127,9 @@ def build_to_train(config: TrainConfig, pipeline: InputPipeline, package: Module
     sizes = dict.fromkeys(pipeline.chains(Phase.TRAIN, epoch).image_size for epoch in epochs)
     classes = pipeline.dataset.num_classes
     builds = [build(config, classes, package, size) for size in sizes]
+    for each in builds:
+        # A matrix product costs nothing beside the net; SqueezeNet's last convolution would.
+        _classify_in_float32(_without_heads(each), keras.layers.Dense)
     return TrainedNet(parse_call(config.net).name, package, builds)
 
 
