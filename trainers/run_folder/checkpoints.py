@@ -110,7 +110,8 @@ def mark_best(path: pathlib.Path) -> None:
 def best_state(directory: pathlib.Path) -> LoopState | None:
     """The loop's state in the directory's best checkpoint; None where that cannot be read."""
     try:
-        with np.load(directory / BEST) as file:  # reads the arrays that are asked for
+        # Of a path that is no zip file, NumPy would leave the file open.
+        with (directory / BEST).open("rb") as opened, np.load(opened) as file:
             return read_state(file[STATE].tobytes())
     except (FileError, KeyError, *_DAMAGE):
         return None
