@@ -123,7 +123,8 @@ class TrainConfig(Settings):
     )
     ema_decay: float = flag(
         0.0,
-        "Average the weights by this decay a step, and evaluate the average; 0: do not.",
+        "Average the weights by this decay a step, at most (1 + step) / (10 + step), and evaluate "
+        "the average; 0: do not.",
         within="[0, 1)",
     )
 

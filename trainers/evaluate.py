@@ -4,13 +4,19 @@
     python trainers/evaluate.py --run=runs/googlenet/1,runs/googlenet/2 --protocol=crops_144
 
 Builds each net from its run's own copy of its source. Prints top-1 and top-5 accuracy with their
-95 % confidence intervals, and ours beside the published errors; the result goes into the (first)
-run folder, named by its protocol.
+95 % confidence intervals, which weights these are, and ours beside the published errors; the result
+goes into the (first) run folder, a file for each protocol, split and data set, or into --output.
 """
+
+import sys
+from typing import TYPE_CHECKING
 
 from base import commandline
 from base.errors import UserError
 from trainers.scoring.config import EvaluateConfig
+
+if TYPE_CHECKING:
+    from trainers.scoring.evaluation import Evaluation
 
 
 def main() -> None:
@@ -20,7 +26,11 @@ def main() -> None:
         raise UserError("no run is named: --run=runs/EXPERIMENT/NUMBER")
     from trainers.scoring import evaluation
 
-    found = evaluation.evaluate(config)
+    found = evaluation.evaluate(config, _say)
+    print(f"written to {found.file}")
+
+
+def _say(found: "Evaluation") -> None:
     score, result = found.score, found.result
     intervals = ", ".join(
         f"{name} {low:.1%} to {high:.1%}".replace("%", " %")
@@ -28,7 +38,7 @@ def main() -> None:
         if interval is not None
         for low, high in (interval,)
     )
-    print(f"{config.split}, {config.protocol}: {score.line()} over {score.images} images")
+    print(f"{result.split}, {result.protocol}: {score.line()} over {score.images} images")
     print(f"{result.interval}: {intervals}; calibration error {result.calibration_error:.3f}")
     if result.real_images is not None:
         top1 = "-" if result.real_top1 is None else f"{result.real_top1:.2%}"
@@ -37,8 +47,9 @@ def main() -> None:
             f"{result.images - result.real_images} have none and are left out (entry k is "
             "of ILSVRC2012_val_k, by file name; labels are ILSVRC's 0 to 999)"
         )
-    print("\n".join(found.table))
-    print(f"written to {found.file}")
+    print("\n".join(found.table), flush=True)
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Says what is on images: the five likeliest classes of each, by a trained run.
+"""Says what is on images: the likeliest classes of each, by a trained run.
 
     python trainers/predict.py --run=runs/alexnet/1 photo.jpg more_photos/
     python trainers/predict.py --run=runs/alexnet/1 --json photos/ > predictions.jsonl
+    curl https://... | python trainers/predict.py --run=runs/alexnet/1 -
 
-Any file that Pillow opens, and directories of them. The preprocessing is that of the run's
+Any file that Pillow opens, and directories of them. Where an image's folder has the name of a class
+(a WNID), the class is said, too, and how often it was found. The preprocessing is that of the run's
 evaluation, the data set's own resizing and JPEG compression included. `--picture=out.png` draws the
 first 100 images with their predictions, `--saliency=out.png` the pixels that these depend on.
 """
@@ -35,18 +37,34 @@ def main(arguments: list[str]) -> None:
     files = predictions.find_files(arguments)
     classifier = Classifier(find_run(config.run), config.trained)
     drawn: list[predictions.Prediction] = []
-    for found in predictions.predict(
-        classifier, files, batch_size=config.predict_batch_size, keep_going=config.keep_going
-    ):
-        print(json.dumps(found.as_json()) if config.json else "\n".join(found.lines()), flush=True)
-        if len(drawn) < MOST_IMAGES:
-            drawn.append(found)
+    truths: list[predictions.Truth] = []
+    fault: UserError | None = None
+    try:
+        for found in predictions.predict(
+            classifier,
+            files,
+            batch_size=config.predict_batch_size,
+            keep_going=config.keep_going,
+            top=config.top,
+        ):
+            said = json.dumps(found.as_json()) if config.json else "\n".join(found.lines())
+            print(said, flush=True)
+            if found.truth:
+                truths.append(found.truth)
+            if len(drawn) < MOST_IMAGES:
+                drawn.append(found)
+    except UserError as error:
+        fault = error
     if not drawn:
-        raise UserError(f"none of {len(files)} files could be read")
+        raise fault or UserError(f"none of {len(files)} files could be read")
+    if truths and not config.json:
+        print(predictions.truth_line(truths))
     if config.picture:
         _save(sheet(drawn, [each.crop for each in drawn]), config.picture)
     if config.saliency:
         _save(sheet(drawn, saliency(classifier, drawn)), config.saliency)
+    if fault:
+        raise fault
 
 
 def _save(picture: "Image.Image", path: str) -> None:

@@ -156,3 +156,14 @@ def test_help_answers_at_once_and_without_a_run_there_is_one_line(command):
     assert time.monotonic() - began < 5, "no TensorFlow is imported for it"
     assert "--run" in done.stdout or "--from" in done.stdout
     assert_one_line_error(run_command(f"trainers/{command}.py", code=1), "--")
+
+
+def test_a_score_that_cannot_be_written_is_printed(squeezenet, tmp_path):
+    occupied = tmp_path / "file"
+    occupied.touch()
+    done = run_command(
+        "trainers/evaluate.py", f"--run={squeezenet}", f"--output={occupied}/result.json", code=1
+    )
+    assert "validation, center_crop: top-1" in done.stdout and "116 images" in done.stdout
+    assert "weights of step 0 (best.npz)" in done.stdout
+    assert_one_line_error(done, f"{occupied}/result.json was not written", "--output=FILE")

@@ -63,7 +63,7 @@ def step(flags: list[str]) -> None:
         pipeline = InputPipeline(open_dataset(config.pipeline), config.pipeline, devices.host)
         trainer = Trainer(config, pipeline, nets, devices)
         batches = trainer.batches()
-    rates = tf.constant(np.zeros(MAX_STEPS, np.float32))
+    rates = tf.constant(np.zeros([MAX_STEPS, 2], np.float32))
     graph = trainer.step._compiled_steps.get_concrete_function(batches, rates, tf.constant(2)).graph
     loop = next(op for op in graph.get_operations() if op.type in ("While", "StatelessWhile"))
     print(json.dumps(moved_in(loop)), flush=True)

@@ -18,7 +18,7 @@ from base.files import atomic
 from trainers.report import published
 from trainers.report.curves import color, curves_json
 from trainers.report.details import details_html, identifier
-from trainers.report.tables import epochs_text, percent, published_top1
+from trainers.report.tables import VALIDATED_ON, epochs_text, percent, published_top1, several_sets
 from trainers.run_folder.records import RunRecord
 
 _PARTS = pathlib.Path(__file__).parent
@@ -77,16 +77,18 @@ _COLUMNS = (
 def _runs_table(records: Sequence[RunRecord]) -> str:
     if not records:
         return "<p>There is no run yet: train.py makes the first.</p>"
+    sets = several_sets(records)
+    columns = [*_COLUMNS, *([(VALIDATED_ON, False, "ascending")] if sets else [])]
     heads = "".join(
         f'<th scope="col" data-first="{first}"{_class("number" if number else "")}>'
         f'<button type="button">{name}</button></th>'
-        for name, number, first in _COLUMNS
+        for name, number, first in columns
     )
-    rows = "\n".join(_run_row(record, place) for place, record in enumerate(records))
+    rows = "\n".join(_run_row(record, place, sets) for place, record in enumerate(records))
     return f"<table><thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>"
 
 
-def _run_row(record: RunRecord, place: int) -> str:
+def _run_row(record: RunRecord, place: int, sets: bool) -> str:
     top1, top5 = record.accuracy or (None, None)
     published_error = published_top1(record)
     gates, speed = published.gates(record), record.images_per_second
@@ -114,6 +116,8 @@ def _run_row(record: RunRecord, place: int) -> str:
             "state-cell",
         ),
     ]
+    if sets:
+        cells.append(_cell(VALIDATED_ON, escape(record.validated_on), record.validated_on))
     return f"<tr>{name}{''.join(cells)}</tr>"
 
 

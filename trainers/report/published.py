@@ -161,13 +161,13 @@ def _gate(
 
 
 def _results(record: RunRecord) -> Iterator[_Result]:
-    """Our results on the validation images: the best of the training's, then evaluate.py's."""
+    """Our results on the run's own validation images: the training's best, then evaluate.py's."""
     side = _side(record.data.image_size.get("eval")) if record.data else None
     if record.best is not None:
         best = record.best
         yield _Result("center crop", 100 * (1 - best.top1), 100 * (1 - best.top5), side)
     for found in record.evaluations.values():
-        if found.split != schema.VALIDATION:
+        if found.split != schema.VALIDATION or found.own_data is False:
             continue
         top1, top5 = 100 * (1 - found.top1), 100 * (1 - found.top5)
         yield _Result(_protocol_of(found), top1, top5, _side(found.image_size) or side)

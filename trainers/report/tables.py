@@ -25,17 +25,27 @@ HEADER = (
     "state",
 )
 _NUMBERS = range(3, 6)
+# A column only where accuracies are of different images.
+VALIDATED_ON = "validated on"
 
 
 def list_table(records: Sequence[RunRecord]) -> str:
     """One line a run, with top-1 accuracies in percent; what is broken says why below its line."""
     rows = [HEADER, *(_row(record) for record in records)]
+    if several_sets(records):
+        sets = [VALIDATED_ON, *(record.validated_on for record in records)]
+        rows = [(*row[:-1], each, row[-1]) for row, each in zip(rows, sets, strict=True)]
     lines = aligned(rows, right={*_NUMBERS, 7})
     table = [lines[0]]
     for record, line in zip(records, lines[1:], strict=True):
         table.append(line)
         table += [f"    {fault}" for fault in record.faults]
     return "\n".join(table)
+
+
+def several_sets(records: Sequence[RunRecord]) -> bool:
+    """Whether the runs were validated on different images."""
+    return len({record.validated_on for record in records if record.data}) > 1
 
 
 def show_text(record: RunRecord) -> str:
@@ -126,7 +136,7 @@ def _state(record: RunRecord) -> list[str]:
         lines.append(f"best validation: {_score(record.best)} at epoch {record.best.epoch:g}")
     lines += [
         f"{name}: top-1 {percent(found.top1)}, top-5 {percent(found.top5)} "
-        f"over {found.images:,} images"
+        f"over {found.images:,} images" + (f" of {found.data_dir}" if found.data_dir else "")
         for name, found in record.evaluations.items()
     ]
     return lines

@@ -19,7 +19,7 @@ import numpy as np
 
 from base.errors import UserError
 from base.files import atomic, second_name
-from base.typed_json import NewerFormatError
+from base.typed_json import FileError, NewerFormatError
 from trainers.run_folder.files import LoopState, read_state, state_text
 
 if TYPE_CHECKING:  # the commands that only look at checkpoints do not need it
@@ -101,6 +101,16 @@ def save(
 def mark_best(path: pathlib.Path) -> None:
     """Makes `path` the directory's best checkpoint too (a second name for the same file)."""
     second_name(path, path.with_name(BEST))
+
+
+def best_state(directory: pathlib.Path) -> LoopState | None:
+    """The loop's state in the directory's best checkpoint; None where that cannot be read."""
+    try:
+        # Of a path that is no zip file, NumPy would leave the file open.
+        with (directory / BEST).open("rb") as opened, np.load(opened) as file:
+            return read_state(file[STATE].tobytes())
+    except (FileError, KeyError, *_DAMAGE):
+        return None
 
 
 class DamagedError(UserError):

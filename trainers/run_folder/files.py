@@ -159,12 +159,27 @@ class History(msgspec.Struct, kw_only=True, frozen=True):
     stretches: tuple[Stretch, ...] = ()
 
 
+class ScoredWeights(msgspec.Struct, kw_only=True, frozen=True):
+    """The weights of a run that were scored.
+
+    `chosen_by_validation`: the checkpoint is the run's best on its validation images.
+    """
+
+    run: str
+    checkpoint: str
+    step: int
+    averaged: bool
+    chosen_by_validation: bool
+
+
 class Evaluation(msgspec.Struct, kw_only=True, frozen=True):
     """evaluation_*.json and ensemble_*.json: what an evaluation found, and what that depends on.
 
     Accuracies are fractions; intervals hold with 95 %, by the method that `interval` names.
     `per_class` has each class's fraction of right images; rows of `most_confused` are true WNID,
-    predicted WNID, images. `ensemble` are the runs whose probabilities were averaged.
+    predicted WNID, images. `ensemble` are the runs whose probabilities were averaged. `checkpoint`
+    and `weights` are what the flags said, `scored` is what that came to, for each run. `own_data`:
+    the images are of the data set that the (first) run was trained on; None: not known.
     """
 
     protocol: str
@@ -179,6 +194,10 @@ class Evaluation(msgspec.Struct, kw_only=True, frozen=True):
     weights: str | None = None
     image_size: Size | None = None
     label_order: str | None = None
+    scored: tuple[ScoredWeights, ...] = ()
+    data_dir: str | None = None
+    manifest_sha256: str | None = None
+    own_data: bool | None = None
     scales: tuple[int, ...] | None = None
     short_sides: tuple[int, ...] | None = None
     enlarged_scales: tuple[int, ...] | None = None

@@ -14,7 +14,7 @@
     checkpoints/      the last ones, and best.npz
     history.json      who has trained it, when, and how that ended; of a failure the reason
     result.json       the last line of each split; written when the run is finished
-    evaluation_*.json what evaluate.py found, one file per protocol
+    evaluation_*.json what evaluate.py found, one file per protocol, split and data set
     ensemble_*.json   likewise, for this run and others together
     contact_sheet.png where somebody has drawn one into it with preview.py: the report shows it
 

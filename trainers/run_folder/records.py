@@ -14,7 +14,7 @@ import statistics
 from base.errors import UserError
 from data_prep import schema
 from trainers.config import FLAGS_FILE, NET_DIR, TrainConfig
-from trainers.run_folder import history
+from trainers.run_folder import checkpoints, history
 from trainers.run_folder.files import (
     CENTER_CROP,
     Data,
@@ -102,8 +102,15 @@ class RunRecord:
 
     @functools.cached_property
     def best(self) -> ValidationLine | None:
-        """The validation line that best.npz is of, the last with the highest top-1; or None."""
-        return max(self.validation, key=lambda line: (line.top1, line.step), default=None)
+        """The validation line that best.npz is of: what evaluate.py takes, too; or None.
+
+        In an archive without checkpoints, the last line with the highest top-1.
+        """
+        state = checkpoints.best_state(self.run.checkpoints)
+        lines = [line for line in self.validation if state and line.step == state.step]
+        if not lines and not checkpoints.by_step(self.run.checkpoints):
+            lines = self.validation
+        return max(lines, key=lambda line: (line.top1, line.step), default=None)
 
     @functools.cached_property
     def accuracy(self) -> tuple[float, float] | None:
@@ -113,6 +120,14 @@ class RunRecord:
         """
         found = self.best or self.evaluations.get(f"{CENTER_CROP}_{schema.VALIDATION}")
         return (found.top1, found.top5) if found else None
+
+    @property
+    def validated_on(self) -> str:
+        """Its validation images, in words that tell sets of them apart; `-` where not known."""
+        if self.data is None:
+            return "-"
+        images = self.data.records.get(schema.VALIDATION, 0)
+        return f"{images:,} images, {(self.data.manifest_sha256 or self.data.label_order)[:8]}"
 
     @property
     def imported(self) -> str:

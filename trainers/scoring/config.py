@@ -1,6 +1,7 @@
 """The flags of evaluate.py, as a frozen dataclass."""
 
 import dataclasses
+import os
 
 from base.commandline import flag
 from base.errors import UserError
@@ -25,6 +26,9 @@ class EvaluateConfig:
         "", "Data set directory, or the parent of one (default: the run's).", group="Data"
     )
     split: str = flag(schema.VALIDATION, "The split to score.", choices=schema.SPLITS)
+    output: str = flag(
+        "", "The JSON file to write the result to (default: one in the first run's folder)."
+    )
     real_labels: str = flag(
         "",
         "ReaL labels of ILSVRC's validation images (Beyer et al. 2020): the published real.json, a "
@@ -60,6 +64,8 @@ class EvaluateConfig:
         for name in ("eval_batch_size", "image_size"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name}={getattr(self, name)} must not be negative")
+        if os.path.isdir(self.output):
+            raise UserError(f"--output={self.output} is a folder: name a file in it")
         if not all(scale.isdigit() and int(scale) > 0 for scale in self.scales):
             raise UserError(f"--scales={','.join(self.scales)} are not sizes in pixels, as 256,384")
         if self.protocol == DENSE and len(self.scales) > 1:

@@ -1,36 +1,34 @@
 """Scores trained runs by one of the papers' protocols: one run, or an ensemble of several."""
 
+import contextlib
 import dataclasses
+import hashlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
+from base import typed_json
 from base.errors import UserError
-from base.spec import parse_call, parse_chain
+from base.files import atomic
+from base.spec import parse_call
 from data_prep import schema
-from pipelines.config import SYNTHETIC, PipelineConfig
-from pipelines.input_pipeline import InputPipeline
-from pipelines.reading.dataset import open_dataset
-from trainers.config import TrainConfig
 from trainers.run_folder import files
-from trainers.run_folder.finding import find_run
-from trainers.run_folder.folder import Run
-from trainers.scoring import protocols
+from trainers.run_folder.folder import DATA_FILE
 from trainers.scoring.config import EvaluateConfig
-from trainers.scoring.probabilities import class_probabilities
-from trainers.scoring.protocols import Plan, Views
+from trainers.scoring.members import (
+    Member,
+    member_probabilities,
+    member_scores,
+    open_members,
+)
+from trainers.scoring.probabilities import Scored, log_softmax
 from trainers.scoring.real_labels import read_real_labels
 from trainers.scoring.tally import Tally
-from trainers.training import models
 from trainers.training.devices.replicas import open_devices
-from trainers.training.validation import Score
-
-Scored = tuple[np.ndarray, np.ndarray, np.ndarray]
+from trainers.training.validation import CONSTANT, Score, same_for_all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,32 +38,30 @@ class Evaluation:
     Attributes:
         score: the means.
         result: everything, as in the file.
-        file: the JSON file that keeps it, in the folder of the first run.
-        table: lines for people: ours beside what is published.
+        file: the JSON file that keeps it: --output, or one in the folder of the first run.
+        table: lines for people: which weights, ours beside what is published.
+        warnings: why the score may say nothing, one line each.
     """
 
     score: Score
     result: files.Evaluation
     file: pathlib.Path
     table: list[str]
+    warnings: list[str]
 
 
-@dataclasses.dataclass(frozen=True)
-class Member:
-    """One run of an ensemble, opened, with the plan of how images are shown to it."""
+def evaluate(
+    config: EvaluateConfig, say: Callable[[Evaluation], None] = lambda found: None
+) -> Evaluation:
+    """Scores runs over every image of a split, each exactly once, and writes what it found.
 
-    run: Run
-    config: TrainConfig
-    pipeline: InputPipeline
-    plan: Plan
-
-
-def evaluate(config: EvaluateConfig) -> Evaluation:
-    """Scores runs over every image of a split, each exactly once.
+    Args:
+        config: the flags.
+        say: is told of the score before anything is written, so that no disk can lose it.
 
     Raises:
         UserError: a run, its checkpoint or the data set is missing, or they do not fit; the
-            protocol does not fit the data set or the net.
+            protocol does not fit the data set or the net; the file cannot be written.
     """
     strategy = open_devices(config.replicas).strategy
     members = open_members(config)
@@ -75,105 +71,72 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     tally = Tally(images)
     passes = [(member, views) for member in members for views in member.plan.passes]
     bar = tqdm(total=images * len(passes), unit="image", leave=False, disable=None)
+    single = len(passes) == 1
+    rows = member_scores if single else member_probabilities
     scored = (
-        _watched(member_probabilities(member, views, config, strategy), bar)
-        for member, views in passes
+        _watched(member, rows(member, views, config, strategy), bar) for member, views in passes
     )
-    if len(passes) == 1:
-        for positions, labels, probabilities in next(scored):
-            tally.add(positions, labels, probabilities)
+    if single:
+        for positions, labels, scores in next(scored):
+            tally.add(positions, labels, np.exp(log_softmax(scores)), scores)
     else:
         tally.add(*_mean(scored, images, dataset.num_classes, len(passes)))
     bar.close()
     result = files.Evaluation(**_settings(config, members), **tally.result(dataset.wnids, real))
-    prefix = "evaluation" if len(members) == 1 else "ensemble"
-    name = f"{prefix}_{config.protocol}_{config.split}.json"
-    members[0].run.write_json(name, result)
     assert result.loss is not None  # infinite, perhaps, but counted
-    score = Score(images, result.loss, result.top1, result.top5)
-    return Evaluation(
-        score, result, members[0].run.directory / name, _table(members, config, result)
+    found = Evaluation(
+        Score(images, result.loss, result.top1, result.top5),
+        result,
+        pathlib.Path(config.output) if config.output else _place(members, result),
+        _table(members, config, result),
+        [f"{each.run.directory} {CONSTANT}" for each in members if all(each.constant)],
     )
-
-
-def open_members(config: EvaluateConfig) -> list[Member]:
-    """Opens every run, all of them on one data set. Raises UserError as `evaluate`."""
-    members: list[Member] = []
-    for directory in config.run:
-        run = find_run(directory)
-        train_config = run.config()
-        first = members[0].pipeline.config.data_dir if members else train_config.pipeline.data_dir
-        flags = dataclasses.replace(
-            train_config.pipeline,
-            data_dir=config.data_dir or first,
-            eval_batch_size=config.eval_batch_size or train_config.pipeline.eval_batch_size,
-            eval_device_map=config.eval_device_map or train_config.pipeline.eval_device_map,
-        )
-        if flags.data == SYNTHETIC:
-            raise UserError(
-                f"{run.directory} was trained with --data={SYNTHETIC}: nothing to score"
-            )
-        dataset = open_dataset(flags)
-        if members and dataset.label_order != members[0].pipeline.dataset.label_order:
-            raise UserError(
-                f"--run: {run.directory} has {dataset.num_classes} classes in another order than "
-                f"{members[0].run.directory}: their probabilities cannot be averaged"
-            )
-        pipeline = InputPipeline(dataset, flags)
-        plan = protocols.plan(config, pipeline)
-        _refuse_mean_image(plan, flags)
-        members.append(Member(run, train_config, pipeline, plan))
-    return members
-
-
-def _refuse_mean_image(plan: Plan, pipeline: PipelineConfig) -> None:
-    """A mean image fits the crops of one size; whole images have other sizes."""
-    for call in parse_chain(pipeline.eval_device_map):
-        values = (*call.arguments, *call.keywords.values())
-        if any(views.whole for views in plan.passes) and "image" in values:
-            raise UserError(
-                f"--eval_device_map={pipeline.eval_device_map} subtracts a mean image, which whole "
-                "images have no place for: give --eval_device_map=subtract_mean"
-            )
-
-
-def member_probabilities(
-    member: Member, views: Views, config: EvaluateConfig, strategy: tf.distribute.Strategy
-) -> Iterator[Scored]:
-    """One pass of one run over the split; see `class_probabilities`."""
-    with strategy.scope():
-        model = _model(member, views, config)
-    flags = dataclasses.replace(member.pipeline.config, eval_map=views.eval_map)
-    pipeline = InputPipeline(member.pipeline.dataset, flags)
-    return class_probabilities(model, pipeline, views, strategy, config.split)
-
-
-def _model(member: Member, views: Views, config: EvaluateConfig) -> keras.Model:
+    say(found)
     try:
-        model = models.load_trained(
-            member.run,
-            member.config,
-            member.pipeline.dataset,
-            config.trained,
-            image_size=member.plan.image_size,
-        )
-    except UserError as error:
-        if config.image_size:
-            raise UserError(f"--image_size={config.image_size}: {error}") from None
-        raise
-    if not views.whole:
-        return model
-    call = parse_call(member.config.net)
-    try:
-        return member.run.load_nets().fully_convolutional(call.name, model, **call.keywords)
-    except ValueError as error:
-        raise UserError(f"--protocol={config.protocol}: {error}") from None
+        found.file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(found.file, "w") as file:
+            file.write(typed_json.write(result, files.FORMAT))
+    except OSError as error:
+        raise UserError(
+            f"{found.file} was not written: {error.strerror}; the score is above, and "
+            "--output=FILE writes it to another place"
+        ) from None
+    return found
 
 
-def _watched(scored: Iterator[Scored], bar: tqdm) -> Iterator[Scored]:
-    for positions, labels, probabilities in scored:
+def _place(members: Sequence[Member], result: files.Evaluation) -> pathlib.Path:
+    """A file for each protocol and split, and for each other data set than the run's own."""
+    prefix = "evaluation" if len(members) == 1 else "ensemble"
+    name = f"{prefix}_{result.protocol}_{result.split}"
+    if not result.own_data:
+        named = result.manifest_sha256 or hashlib.sha256(str(result.data_dir).encode()).hexdigest()
+        name += f"_on_{named[:8]}"
+    return members[0].run.directory / f"{name}.json"
+
+
+def _is_own_data(config: EvaluateConfig, member: Member) -> bool:
+    """Whether the data set is the one that the run was trained on, wherever it lies now."""
+    manifest = member.pipeline.dataset.manifest
+    recorded: str | None = None
+    with contextlib.suppress(OSError, typed_json.FileError):
+        text = (member.run.directory / DATA_FILE).read_bytes()
+        recorded = typed_json.read(text, files.Data, files.FORMAT).manifest_sha256
+    if recorded and manifest:
+        return recorded == manifest.sha256
+    own = pathlib.Path(member.config.pipeline.data_dir)
+    return not config.data_dir or own.resolve() == pathlib.Path(config.data_dir).resolve()
+
+
+def _watched(member: Member, scored: Iterator[Scored], bar: tqdm) -> Iterator[Scored]:
+    """The same; shows how far it is, and finds a net that does not tell images apart."""
+    low, high = np.array(np.inf), np.array(-np.inf)
+    images = 0
+    for positions, labels, rows in scored:
         bar.update(len(positions))
-        yield positions, labels, probabilities
+        images += len(positions)
+        low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
+        yield positions, labels, rows
+    member.constant.append(images > 1 and same_for_all(low, high))
 
 
 def _mean(scored: Iterator[Iterator[Scored]], images: int, num_classes: int, passes: int) -> Scored:
@@ -196,6 +159,7 @@ def _mean(scored: Iterator[Iterator[Scored]], images: int, num_classes: int, pas
 def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, Any]:
     """What the result depends on, for its file."""
     first = members[0]
+    dataset = first.pipeline.dataset
     settings: dict[str, Any] = {
         "protocol": config.protocol,
         "eval_map": first.plan.passes[0].eval_map,
@@ -204,7 +168,10 @@ def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, An
         "checkpoint": config.trained.checkpoint,
         "weights": config.trained.weights,
         "image_size": first.plan.image_size,
-        "label_order": first.pipeline.dataset.label_order,
+        "label_order": dataset.label_order,
+        "scored": tuple(member.scored[0] for member in members),
+        "data_dir": str(dataset.directory),
+        "own_data": _is_own_data(config, first),
     }
     if config.protocol == "crops_144":
         settings["short_sides"] = tuple(first.plan.scales)
@@ -212,8 +179,9 @@ def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, An
         settings["scales"] = tuple(first.plan.scales)
     if first.plan.enlarged:
         settings["enlarged_scales"] = tuple(first.plan.enlarged)
-    if first.pipeline.dataset.manifest is not None:
-        settings["stored"] = first.pipeline.dataset.manifest.settings.config_name()
+    if dataset.manifest is not None:
+        settings["stored"] = dataset.manifest.settings.config_name()
+        settings["manifest_sha256"] = dataset.manifest.sha256
     if len(members) > 1:
         settings["ensemble"] = tuple(str(member.run.directory) for member in members)
     return settings
@@ -222,18 +190,17 @@ def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, An
 def _table(
     members: Sequence[Member], config: EvaluateConfig, result: files.Evaluation
 ) -> list[str]:
-    """Ours beside the published errors of the first run's net, in percent; both with protocols."""
+    """The weights, and ours beside the published errors of the first run's net, in percent."""
     first = members[0]
+    chosen = result.own_data and config.split == schema.VALIDATION
+    lines = [_said_of(each, chosen=bool(chosen)) for each in result.scored]
     nets = f"{len(members)} nets, " if len(members) > 1 else ""
     scales = "".join(f" {scale}" for scale in first.plan.scales)
     rows: list[tuple[Any, ...]] = [
         (f"ours: {nets}{config.protocol}{scales}", 1 - result.top1, 1 - result.top5)
     ]
     entry = first.run.load_nets().entry(parse_call(first.config.net).name)
-    if (
-        first.pipeline.dataset.num_classes == schema.ILSVRC2012_CLASSES
-        and config.split == schema.VALIDATION
-    ):
+    if chosen and first.pipeline.dataset.num_classes == schema.ILSVRC2012_CLASSES:
         rows += [
             (
                 f"published: {error.protocol}",
@@ -241,11 +208,25 @@ def _table(
             )
             for error in entry.errors
         ]
-    lines = [f"{'error':>60}  top-1 %  top-5 %"]
+    lines.append(f"{'error':>60}  top-1 %  top-5 %")
     for name, *errors in rows:
         cells = "".join(f"{'-' if error is None else f'{100 * error:.2f}':>9}" for error in errors)
         lines.append(f"{name:>60}{cells}")
+    published = schema.ILSVRC2012_IMAGES[schema.VALIDATION]
+    if not result.own_data:
+        lines.append(f"these are images of {result.data_dir}, not of the data set of the training")
+    elif len(rows) > 1 and result.images != published:
+        lines.append(f"ours are {result.images:,} images, the published {published:,} of ILSVRC's")
     if first.plan.enlarged:
         enlarged = list(first.plan.enlarged)
         lines.append(f"scales {enlarged} enlarge the stored images ({result.stored})")
-    return [first.pipeline.dataset.remark, *lines] if first.pipeline.dataset.remark else lines
+    remark = first.pipeline.dataset.remark
+    return [remark, *lines] if remark else lines
+
+
+def _said_of(weights: files.ScoredWeights, *, chosen: bool) -> str:
+    kind = "averaged weights" if weights.averaged else "weights"
+    line = f"{weights.run}: {kind} of step {weights.step} ({weights.checkpoint})"
+    if weights.chosen_by_validation and chosen:
+        line += ", chosen on these images: others are the fairer test"
+    return line

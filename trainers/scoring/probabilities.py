@@ -1,4 +1,4 @@
-"""Class probabilities of every image of a split, by one net and one way of showing it images."""
+"""What one net says of every image of a split, by one way of showing it images."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,13 +16,27 @@ from trainers.training.models import logits_only
 OnDevice = Callable[[Batch], Batch]
 
 
-def class_probabilities(
+# Positions int64 [k], labels int32 [k], and for each class scores or probabilities, [k, N].
+Scored = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    """Log probabilities float64 [k, N] of logits, or of what they are but for a constant, [k, N].
+
+    A row with a value that is not finite may become NaN.
+    """
+    with np.errstate(invalid="ignore"):
+        shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def class_scores(
     model: keras.Model,
     pipeline: InputPipeline,
     views: Views,
     strategy: tf.distribute.Strategy,
     split: str,
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[Scored]:
     """Every image of the split once, some images at a time.
 
     Args:
@@ -34,7 +48,9 @@ def class_probabilities(
         split: which images.
 
     Yields:
-        (position int64 [k], label int32 [k], probability float64 [k, N]), the mean over views.
+        The positions, the labels, and scores: the logits, float32, where there is one view, which
+        rank classes as the training's validation does; else the logarithm of the mean probability
+        over the views, float64. The `log_softmax` of both are log probabilities.
     """
     replicas = strategy.num_replicas_in_sync
     # The views of as many images as make a batch of the run's size.
@@ -60,7 +76,7 @@ def _step(
     views: Views,
     shape: tf.TensorShape,
 ) -> Callable[[tf.Tensor], Any]:
-    """The compiled step: uint8 [replicas, k, *shape] -> float64 [k, N] of each replica.
+    """The compiled step: uint8 [replicas, k, *shape] -> scores [k, N] of each replica.
 
     Traced once: every image size and number of images is its own otherwise.
     """
@@ -76,9 +92,12 @@ def _step(
         flat = tf.reshape(shown, tf.concat([[-1], sides], axis=0))
         flat = tf.ensure_shape(flat, [None, *shown.shape[2:]])
         logits = model(on_device({"image": flat})["image"], training=False)
-        # In float64, so that no two different logits become one probability.
-        each = tf.nn.softmax(tf.cast(logits, tf.float64))
-        return tf.reduce_mean(tf.reshape(each, [-1, count, each.shape[-1]]), axis=1)
+        if views.count == 1:
+            return logits
+        # In float64 and as logarithms: no two different probabilities become one, as 0 would be.
+        each = tf.nn.log_softmax(tf.cast(logits, tf.float64))
+        total = tf.reduce_logsumexp(tf.reshape(each, [-1, count, each.shape[-1]]), axis=1)
+        return total - tf.math.log(tf.cast(count, tf.float64))
 
     spec = tf.TensorSpec([strategy.num_replicas_in_sync, None, *shape], tf.uint8)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from trainers.training.losses import TOP_K
+from trainers.scoring.probabilities import log_softmax
+from trainers.training.losses import TOP_K, correct
 
 # Of the two-sided normal quantile: 95 %.
 _Z = 1.959963984540054
@@ -57,31 +58,43 @@ class Tally:
     def __init__(self, images: int):
         """For a split of so many images."""
         self._label = np.full(images, -1, np.int64)
-        self._rank = np.zeros(images, np.int64)
+        self._first = np.zeros(images, bool)
+        self._fifth = np.zeros(images, bool)
         self._predicted = np.zeros(images, np.int64)
         self._confidence = np.zeros(images)
         self._loss = np.zeros(images)
 
-    def add(self, positions: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:
-        """Takes in images.
+    def add(
+        self,
+        positions: np.ndarray,
+        labels: np.ndarray,
+        probabilities: np.ndarray,
+        scores: np.ndarray | None = None,
+    ) -> None:
+        """Takes in images; `losses.correct` says which are right.
 
         Args:
             positions: int [k], each image's number in the split.
             labels: int [k].
-            probabilities: float64 [k, N]. An image with one that is not finite is never right.
+            probabilities: float64 [k, N].
+            scores: float [k, N], logits or log probabilities, where they are known: they tell
+                apart what is one probability, and their loss is finite.
         """
         if len(np.unique(positions)) < len(positions) or (self._label[positions] >= 0).any():
             raise AssertionError("an image was scored twice")
         rows = np.arange(len(labels))
-        own = probabilities[rows, labels]
-        rank = (probabilities > own[:, None]).sum(axis=1)
-        finite = np.isfinite(probabilities).all(axis=1)
+        ranked = probabilities if scores is None else scores
         self._label[positions] = labels
-        self._rank[positions] = np.where(finite, rank, probabilities.shape[1])
-        self._predicted[positions] = probabilities.argmax(axis=1)
+        self._first[positions] = first = correct(ranked, labels, 1).numpy() > 0
+        self._fifth[positions] = correct(ranked, labels, TOP_K).numpy() > 0
+        others = np.array(ranked)
+        others[rows, labels] = -np.inf
+        self._predicted[positions] = np.where(first, labels, others.argmax(axis=1))
+        finite = np.isfinite(probabilities).all(axis=1)
         self._confidence[positions] = np.where(finite, probabilities.max(axis=1), 0.0)
         with np.errstate(divide="ignore"):
-            self._loss[positions] = -np.log(own)
+            logs = np.log(probabilities) if scores is None else log_softmax(scores)
+        self._loss[positions] = -logs[rows, labels]
 
     def result(self, wnids: Sequence[str], real: RealLabels | None = None) -> dict[str, Any]:
         """The result's figures, as the evaluation's JSON file has them.
@@ -97,7 +110,7 @@ class Tally:
         if (self._label < 0).any():
             missing = int((self._label < 0).sum())
             raise AssertionError(f"{missing} of {len(self._label)} images were not scored")
-        images, first, fifth = len(self._label), self._rank < 1, self._rank < TOP_K
+        images, first, fifth = len(self._label), self._first, self._fifth
         counts = np.bincount(self._label, minlength=len(wnids))
         rights = np.bincount(self._label, first, len(wnids))
         result: dict[str, Any] = {
@@ -121,7 +134,7 @@ class Tally:
         return result
 
     def _most_confused(self, wnids: Sequence[str]) -> list[list[Any]]:
-        wrong = self._predicted != self._label
+        wrong = ~self._first
         pairs = self._label[wrong] * len(wnids) + self._predicted[wrong]
         found, counts = np.unique(pairs, return_counts=True)
         most = np.argsort(-counts, kind="stable")[:CONFUSED_PAIRS]

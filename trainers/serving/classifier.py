@@ -106,12 +106,20 @@ class Classifier:
         return Stored(image.encoded, image.pixels[..., :3])
 
     def crops(self, stored: Sequence[Stored]) -> np.ndarray:
-        """What the net is given of stored images, before the device chain: uint8 [b, h, w, 3]."""
-        return self._crops(
-            tf.constant([image.encoded for image in stored]),
-            tf.constant([image.pixels.shape[0] for image in stored]),
-            tf.constant([image.pixels.shape[1] for image in stored]),
-        ).numpy()
+        """What the net is given of stored images, before the device chain: uint8 [b, h, w, 3].
+
+        Raises:
+            UnreadableError: one of them cannot be decoded.
+        """
+        try:
+            return self._crops(
+                tf.constant([image.encoded for image in stored]),
+                tf.constant([image.pixels.shape[0] for image in stored]),
+                tf.constant([image.pixels.shape[1] for image in stored]),
+            ).numpy()
+        except tf.errors.InvalidArgumentError as error:
+            reason = error.message.splitlines()[0]
+            raise UnreadableError(f"it cannot be decoded ({reason})") from None
 
     def logits(self, crops: np.ndarray) -> np.ndarray:
         """Logits float32 [b, N] of crops uint8 [b, h, w, 3]."""

@@ -24,8 +24,11 @@ class PredictConfig:
 
     run: str = flag("", RUN_HELP, common=True)
     json: bool = flag(False, "Print one JSON object a line, for each file.")
+    top: int = flag(5, "How many classes to say of each image, the likeliest first.")
     keep_going: bool = flag(
-        False, "Pass over files that cannot be read, with a warning, and exit with 0."
+        False,
+        "Exit with 0 though files could not be read: a warning for each. Without, what there is to "
+        "say of the others is said, too, and the exit code is 1.",
     )
     picture: str = flag("", "Draw the images with their predictions into this PNG file.")
     saliency: str = flag(
@@ -35,8 +38,9 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be predicted or drawn."""
-        if self.predict_batch_size < 1:
-            raise UserError(f"--predict_batch_size={self.predict_batch_size} must be at least 1")
+        for name in ("predict_batch_size", "top"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name}={getattr(self, name)} must be at least 1")
         for name in ("picture", "saliency"):
             path = getattr(self, name)
             if path and os.path.splitext(path)[1].lower() != ".png":

@@ -17,7 +17,7 @@ from base.files import atomic_path
 from trainers.run_folder.files import Line, TrainLine, ValidationLine
 from trainers.run_folder.metrics import MetricsLog
 from trainers.training.step import GRADIENT_NORM, IMAGES, INPUT_WAIT, LOSS, STEPS, TOP1, TOP5
-from trainers.training.validation import Score
+from trainers.training.validation import CONSTANT, Score
 
 
 class Logbook:
@@ -89,8 +89,11 @@ class Logbook:
 
     def validation(self, step: int, score: Score) -> None:
         """Writes a line of validation metrics."""
-        self._write(ValidationLine(step=step, epoch=self._epoch(step), **vars(score)))
+        # Said first: a disk that is full loses no score.
         self.say(f"step {step}  validation: {score.line()} ({score.images} images)")
+        if score.constant:
+            self.say(f"warning: the net {CONSTANT}")
+        self._write(ValidationLine(step=step, epoch=self._epoch(step), **score.means()))
 
     def images(self, images: tf.Tensor) -> None:
         """Shows images, float32 [n, height, width, 3] of any scale, in TensorBoard."""

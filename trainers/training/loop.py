@@ -89,7 +89,7 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
         logbook.say(f"{run.directory}: validation {score.line()} over {score.images} images")
         if chief:
             draw_curves(run.directory, title=str(run.directory))
-            result = Result(step=state.step, validation=Means(**vars(score)))
+            result = Result(step=state.step, validation=Means(**score.means()))
             run.write_json(RESULT_FILE, result)
     return score
 

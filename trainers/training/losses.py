@@ -123,14 +123,32 @@ def l2_penalty(variables: Sequence[tf.Variable], weight_decay: float) -> tf.Tens
 
 
 def correct(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
-    """Whether each example's label is among its k largest logits: float32 [B] of 0 and 1.
+    """Whether each example's label is among its k first classes: float32 [B] of 0 and 1.
 
-    A label given as a distribution counts as its largest entry. NaN logits are never correct.
+    The one rule by which everything is scored: training, validation, evaluate.py, files whose
+    class is known, exported nets. Of classes that are equal the label comes last: a net that says
+    the same of every class is never right, unless k takes in all classes. `tf.math.in_top_k` gives
+    such ties to the label, and a net whose last units had died scored 100 %. A row with a value
+    that is not finite is never right.
+
+    It consists of comparisons and sums of floats, which GPUs and XLA have, and asks the host for
+    nothing.
+
+    Args:
+        logits: float [B, N], or what else ranks classes alike; as tensors or NumPy arrays.
+        labels: int [B]; a distribution, [B, N], counts as its largest entry.
+        k: 1 for top-1; all classes, where there are no more.
     """
+    logits, labels = tf.convert_to_tensor(logits), tf.convert_to_tensor(labels)
     if labels.shape.rank == 2:
         labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
-    k = min(k, logits.shape[-1])
-    return tf.cast(tf.math.in_top_k(labels, tf.cast(logits, tf.float32), k), tf.float32)
+    classes = logits.shape[-1]
+    is_label = tf.one_hot(labels, classes, on_value=True, off_value=False, dtype=tf.bool)
+    own = tf.reduce_sum(tf.where(is_label, logits, tf.zeros_like(logits)), axis=-1, keepdims=True)
+    # The label itself is one of these. Counted in floats, as integers would go to the host.
+    before = tf.reduce_sum(tf.cast(logits >= own, tf.float32), axis=-1)
+    finite = tf.reduce_all(tf.math.is_finite(logits), axis=-1)
+    return tf.cast(finite & (before <= min(k, classes)), tf.float32)
 
 
 def _distributions(labels: tf.Tensor, num_classes: int) -> tf.Tensor:

@@ -14,6 +14,7 @@ from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset
 from trainers.config import TrainConfig, TrainedConfig
 from trainers.run_folder import checkpoints
+from trainers.run_folder.files import ScoredWeights
 from trainers.run_folder.folder import Run
 
 Size = tuple[int, int]
@@ -41,10 +42,28 @@ def build(
 
 
 def logits_only(model: keras.Model) -> keras.Model:
-    """The net without its auxiliary heads, which are for training."""
+    """The net as it is scored: without its auxiliary heads, and with its classifier in float32."""
+    model = _without_heads(model)
+    _classify_in_float32(model, keras.layers.Layer)
+    return model
+
+
+def _without_heads(model: keras.Model) -> keras.Model:
     if isinstance(model.output, Mapping):
         return keras.Model(model.input, model.output["logits"])
     return model
+
+
+def _classify_in_float32(model: keras.Model, kind: type[keras.layers.Layer]) -> None:
+    """Has the last layer with weights, if it is of this kind, computed in float32.
+
+    Under mixed precision its products would have 8 bits (bfloat16), and classes would tie that its
+    float32 weights tell apart.
+    """
+    place = max((place for place, layer in enumerate(model.layers) if layer.weights), default=0)
+    if isinstance(model.layers[place], kind):
+        for layer in model.layers[place:]:
+            layer.dtype_policy = "float32"
 
 
 class TrainedNet:
@@ -108,6 +127,9 @@ def build_to_train(config: TrainConfig, pipeline: InputPipeline, package: Module
     sizes = dict.fromkeys(pipeline.chains(Phase.TRAIN, epoch).image_size for epoch in epochs)
     classes = pipeline.dataset.num_classes
     builds = [build(config, classes, package, size) for size in sizes]
+    for each in builds:
+        # A matrix product costs nothing beside the net; SqueezeNet's last convolution would.
+        _classify_in_float32(_without_heads(each), keras.layers.Dense)
     return TrainedNet(parse_call(config.net).name, package, builds)
 
 
@@ -138,7 +160,19 @@ def load_trained(
     *,
     image_size: Size | None = None,
 ) -> keras.Model:
-    """The run's net with trained weights.
+    """The run's net with trained weights; see `open_trained`."""
+    return open_trained(run, config, dataset, which, image_size=image_size)[0]
+
+
+def open_trained(
+    run: Run,
+    config: TrainConfig,
+    dataset: Dataset,
+    which: TrainedConfig,
+    *,
+    image_size: Size | None = None,
+) -> tuple[keras.Model, ScoredWeights]:
+    """The run's net with trained weights, and which these are.
 
     Args:
         run: the run.
@@ -155,7 +189,10 @@ def load_trained(
     size = image_size or compile_chains(dataset, config.pipeline, Phase.EVAL).image_size
     model = build(config, dataset.num_classes, run.load_nets(), size)
     if which.checkpoint == "best":
-        read = checkpoints.load(run.checkpoints / checkpoints.BEST)
+        best = run.checkpoints / checkpoints.BEST
+        if not best.exists() and checkpoints.by_step(run.checkpoints):
+            raise UserError(f"there is no checkpoint {best}: --checkpoint=last takes the newest")
+        read = checkpoints.load(best)
     else:
         latest = checkpoints.load_latest(run.checkpoints)
         if latest is None:
@@ -171,7 +208,13 @@ def load_trained(
     use_averages = averaged and which.weights != "plain"
     prefix = checkpoints.AVERAGES if use_averages else checkpoints.MODEL
     read.restore(checkpoints.model_variables(model, prefix), prefix=prefix)
-    return model
+    return model, ScoredWeights(
+        run=str(run.directory),
+        checkpoint=read.path.name,
+        step=read.state.step,
+        averaged=use_averages,
+        chosen_by_validation=which.checkpoint == "best" and bool(read.state.validation_errors),
+    )
 
 
 def refuse_other_labels(checkpoint: checkpoints.Checkpoint, dataset: Dataset) -> None:

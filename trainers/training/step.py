@@ -132,12 +132,15 @@ class TrainStep:
         for variable, value in zip(model.weights, weights, strict=True):
             variable.assign(value)
 
-    def take_steps(self, iterator: Any, rates: Sequence[float]) -> np.ndarray:
+    def take_steps(
+        self, iterator: Any, rates: Sequence[float], decays: Sequence[float] | None = None
+    ) -> np.ndarray:
         """Takes one step for each learning rate, up to one with a gradient that is not finite.
 
         Args:
             iterator: a distributed iterator over the training batches.
             rates: K learning rates, MAX_STEPS at most.
+            decays: of the averaged weights, for each step; None: --ema_decay.
 
         Returns:
             float64 [K, COLUMNS], a row for each step, zeros for those not taken. With float16 a
@@ -145,8 +148,9 @@ class TrainStep:
             with --on_non_finite=skip it is no end either.
         """
         # Always of the same shape: every other one would be traced anew.
-        padded = np.zeros(MAX_STEPS, np.float32)
-        padded[: len(rates)] = rates
+        padded = np.zeros([MAX_STEPS, 2], np.float32)
+        padded[: len(rates), 0] = rates
+        padded[: len(rates), 1] = 1 - np.array(decays or [self._config.ema_decay] * len(rates))
         began = time.time()
         rows, ready = self._compiled_steps(iterator, tf.constant(padded), tf.constant(len(rates)))
         rows = rows.numpy().astype(np.float64)
@@ -219,8 +223,9 @@ class TrainStep:
             sums: float32 [4].
             gradients: times the loss scale, of the global batch.
             before: the net's statistics as they were before the step.
-            rate: float32 [].
+            rate: float32 [2], the learning rate, and what the weights count in their average.
         """
+        rate, share = tf.unstack(rate)
         alive = tf.convert_to_tensor(self._alive)
         if self._scaled:
             gradients = [gradient / self._loss_scale for gradient in gradients]
@@ -236,7 +241,7 @@ class TrainStep:
         for variable, old in zip(statistics, before, strict=True):
             variable.assign(chosen(good, variable, old))
         if self._averages:
-            self._update_averages(good)
+            self._update_averages(good, share)
         if self._scaled:
             self._update_loss_scale(finite)
         return row
@@ -303,11 +308,11 @@ class TrainStep:
         factor = limit / tf.maximum(norm, limit)
         return [gradient * factor for gradient in gradients]
 
-    def _update_averages(self, good: tf.Tensor) -> None:
-        """average += (1 - decay) * (variable - average), for every float weight of the model."""
+    def _update_averages(self, good: tf.Tensor, share: tf.Tensor) -> None:
+        """average += share * (variable - average), for every float weight of the model."""
         for average, variable in zip(self._averages, self._model.weights, strict=True):
             old, value = tf.convert_to_tensor(average), tf.convert_to_tensor(variable.value)
-            new = old + (1 - self._config.ema_decay) * (value - old)
+            new = old + share * (value - old)
             average.assign(chosen(good, new, old))
 
     def _update_loss_scale(self, finite: tf.Tensor) -> None:

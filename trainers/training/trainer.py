@@ -26,6 +26,16 @@ from trainers.training.step import COLUMNS, TrainStep, stamped
 from trainers.training.validation import CenterCrop, Score
 
 
+def average_decay(decay: float, step: int) -> float:
+    """The decay of the averaged weights in the step that comes after `step` steps.
+
+    It rises to --ema_decay with the training, so that the average is never mostly of the untrained
+    weights: the rule of `tf.train.ExponentialMovingAverage` with `num_updates`, by which TF-Slim
+    trained Inception v3.
+    """
+    return min(decay, (1 + step) / (10 + step))
+
+
 class Trainer:
     """What one training is made of.
 
@@ -109,9 +119,11 @@ class Trainer:
             UserError: a device's memory is not enough.
         """
         first = self.state.step
-        rates: Sequence[float] = [self.learning_rate(first + index) for index in range(count)]
+        steps = range(first, first + count)
+        rates: Sequence[float] = [self.learning_rate(step) for step in steps]
+        decays = [average_decay(self.config.ema_decay, step) for step in steps]
         try:
-            return self.step.take_steps(batches, rates)
+            return self.step.take_steps(batches, rates, decays)
         except tf.errors.ResourceExhaustedError:
             raise self.memory.out_of_memory() from None
 
@@ -130,8 +142,9 @@ class Trainer:
         return self._protocol.evaluate()
 
     def save(self, run: Run, *, evaluated: bool) -> None:
-        """Saves a checkpoint; one that was evaluated is also the best if none was better.
+        """Saves a checkpoint; one that was evaluated is the best, too, if that is no better.
 
+        What counts is the one that is there: a better one that the disk had no room for is lost.
         All workers have to call it; the first one writes. An OSError leaves those before.
         """
         self.step.average_over_replicas()
@@ -143,9 +156,11 @@ class Trainer:
             self.state,
             keep=self.config.keep_checkpoints,
         )
-        errors = self.state.validation_errors
-        if evaluated and errors[-1] <= min(errors):
-            checkpoints.mark_best(path)
+        if evaluated:
+            best = checkpoints.best_state(run.checkpoints)
+            errors = best.validation_errors if best else []
+            if not errors or self.state.validation_errors[-1] <= errors[-1]:
+                checkpoints.mark_best(path)
 
     def restore(self, run: Run) -> None:
         """Takes up the run's newest checkpoint, if there is one.

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from data_prep import schema
@@ -15,21 +16,45 @@ from trainers.training.devices.replicas import Devices
 from trainers.training.models import logits_only
 from trainers.training.step import maybe_compiled
 
+# Logits that differ by less, relatively, from image to image are the same: each product of a batch
+# may be rounded otherwise.
+SAME = 1e-5
+CONSTANT = "gives the same logits for all images (its units may be dead): the score is a guess"
+
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """What an evaluation found: means over `images` images; accuracies are fractions."""
+    """What an evaluation found: means over `images` images; accuracies are fractions.
+
+    `constant` says that the net gave the same logits for all images; see `same_for_all`.
+    """
 
     images: int
     loss: float
     top1: float
     top5: float
+    constant: bool = dataclasses.field(default=False, compare=False)
+
+    def means(self) -> dict[str, Any]:
+        """The figures, by the names that files have for them."""
+        return {name: getattr(self, name) for name in ("images", "loss", "top1", "top5")}
 
     def line(self) -> str:
         """The score as people read it."""
         return f"top-1 {self.top1:.1%}, top-5 {self.top5:.1%}, loss {self.loss:.4f}".replace(
             "%", " %"
         )
+
+
+def same_for_all(low: np.ndarray, high: np.ndarray) -> bool:
+    """Whether a net gives the same logits for all images, but for rounding.
+
+    Args:
+        low: float [N], each logit's (or probability's) smallest value over the images.
+        high: its largest.
+    """
+    known = np.isfinite(low).all() and np.isfinite(high).all()
+    return known and bool((high - low <= SAME * np.maximum(np.abs(low), np.abs(high))).all())
 
 
 class CenterCrop:
@@ -64,7 +89,8 @@ class CenterCrop:
         model = logits_only(model)
         on_device = pipeline.chains(Phase.EVAL).on_device
 
-        def sums_of_batch(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        def of_batch(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            """Sums [4] over the images, and each logit's smallest and largest value [N]."""
             batch = on_device(batch)
             labels, weight = batch["label"], batch["weight"]
             logits = model(batch["image"], training=False)
@@ -75,23 +101,30 @@ class CenterCrop:
                 tf.ones_like(weight),
             )
             # Padding is dropped, not multiplied by 0: its loss may be anything.
-            return tf.stack(
-                [tf.reduce_sum(tf.where(weight > 0, column, 0.0)) for column in columns]
+            real = weight > 0
+            sums = [tf.reduce_sum(tf.where(real, column, 0.0)) for column in columns]
+            low, high = (
+                tf.where(real[:, tf.newaxis], logits, bound) for bound in (np.inf, -np.inf)
             )
+            return tf.stack(sums), tf.reduce_min(low, axis=0), tf.reduce_max(high, axis=0)
 
-        compiled_sums = tf.autograph.experimental.do_not_convert(
-            maybe_compiled(sums_of_batch, compiled)
+        compiled_batch = tf.autograph.experimental.do_not_convert(
+            maybe_compiled(of_batch, compiled)
         )
+        classes = model.output.shape[-1]
 
         @tf.function
-        def sums_of_batches(iterator: Any, count: tf.Tensor) -> tf.Tensor:
+        def of_batches(iterator: Any, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             sums = tf.TensorArray(tf.float32, size=count, element_shape=[4])
+            low, high = tf.fill([classes], np.inf), tf.fill([classes], -np.inf)
             for index in tf.range(count):
-                parts = strategy.run(compiled_sums, args=(next(iterator),))
+                parts, lows, highs = strategy.run(compiled_batch, args=(next(iterator),))
                 sums = sums.write(index, strategy.reduce("SUM", parts, axis=None))
-            return tf.reduce_sum(tf.cast(sums.stack(), tf.float64), axis=0)
+                low = tf.reduce_min([low, *strategy.experimental_local_results(lows)], axis=0)
+                high = tf.reduce_max([high, *strategy.experimental_local_results(highs)], axis=0)
+            return tf.reduce_sum(tf.cast(sums.stack(), tf.float64), axis=0), low, high
 
-        self._sums_of_batches = sums_of_batches
+        self._of_batches = of_batches
 
     def evaluate(self) -> Score:
         """Scores the model as it is now, over every image of the split exactly once."""
@@ -100,8 +133,9 @@ class CenterCrop:
                 self._batch_size, replicas=self._devices.replicas, split=self._split
             )
         )
-        sums = self._sums_of_batches(iterator, tf.constant(self._batches)).numpy()
-        loss, top1, top5, images = (float(value) for value in sums)
+        sums, low, high = self._of_batches(iterator, tf.constant(self._batches))
+        loss, top1, top5, images = (float(value) for value in sums.numpy())
         if images != self._images:
             raise AssertionError(f"{images} images were scored, {self._split} has {self._images}")
-        return Score(int(images), loss / images, top1 / images, top5 / images)
+        constant = images > 1 and same_for_all(low.numpy(), high.numpy())
+        return Score(int(images), loss / images, top1 / images, top5 / images, constant)

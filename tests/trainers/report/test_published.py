@@ -4,8 +4,8 @@ import pytest
 
 import nets
 from tests.making.run_folders import make_run
-from trainers.report import published
-from trainers.run_folder.records import read_record
+from trainers.report import page, published, tables
+from trainers.run_folder.records import find_records, read_record
 
 ILSVRC = {
     "num_classes": 1000,
@@ -106,3 +106,27 @@ def test_imported_weights_are_compared_by_their_evaluation(tmp_path):
         str, gate.differences
     )
     assert "epochs" not in gate.kinds
+
+
+def test_other_images_than_the_runs_are_not_compared(tmp_path):
+    run = make_run(tmp_path, net="alexnet", data=ILSVRC, top1s=(0.3,))
+    found = {"protocol": "ten_crop", "split": "validation", "images": 100, "top1": 0.57, "top5": 1}
+    name = "evaluation_ten_crop_validation_on_01234567.json"
+    run.write_json(name, found | {"own_data": False, "data_dir": "/data/v2"})
+    record = read_record(run.directory)
+    assert {round(gate.top1) for gate in published.gates(record)} == {70}
+    assert "over 100 images of /data/v2" in tables.show_text(record)
+
+
+def test_runs_validated_on_different_images_are_told_apart(tmp_path):
+    for number, sha in ((1, "a" * 64), (2, "a" * 64)):
+        make_run(tmp_path, f"demo/{number}", data={"manifest_sha256": sha})
+    records = find_records(tmp_path)
+    assert tables.VALIDATED_ON not in tables.list_table(records) + page.page(records)
+    make_run(tmp_path, "demo/3", data={"manifest_sha256": "b" * 64})
+    records = find_records(tmp_path)
+    lines = tables.list_table(records).splitlines()
+    assert tables.VALIDATED_ON in lines[0]
+    assert [line.split("%")[-1].count("aaaaaaaa") for line in lines[1:]] == [1, 1, 0]
+    assert "20 images, bbbbbbbb" in lines[3] and lines[3].endswith("finished")
+    assert page.page(records).count("20 images, bbbbbbbb") >= 1

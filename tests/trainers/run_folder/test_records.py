@@ -221,3 +221,17 @@ def test_a_run_is_found_by_folder_by_name_and_as_the_newest(tmp_path, monkeypatc
             find_record(name, tmp_path)
     with pytest.raises(UserError, match="not a directory"):
         find_records(tmp_path / "nowhere")
+
+
+def test_the_best_is_the_checkpoint_that_is_there(tmp_path):
+    """Where the disk had no room for the best one, list says what evaluate.py will find."""
+    run = make_run(tmp_path, top1s=(0.2, 0.6, 0.5))
+    best = run.checkpoints / "best.npz"
+    best.unlink()
+    best.hardlink_to(run.checkpoints / "step-00000030.npz")
+    record = read_record(run.directory)
+    assert (record.best.step, record.accuracy[0]) == (30, 0.5)
+    best.unlink()
+    assert read_record(run.directory).accuracy is None
+    shutil.rmtree(run.checkpoints)  # an archive
+    assert read_record(run.directory).accuracy[0] == 0.6

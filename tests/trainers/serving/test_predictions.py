@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from tests.making.trained_runs import CLASSES, classifier, random_run, softmax, 
 from trainers.scoring import evaluation
 from trainers.scoring.config import EvaluateConfig
 from trainers.serving import pictures, predictions
+from trainers.serving.classifier import Stored
 from trainers.serving.config import PredictConfig
 from trainers.training.devices.replicas import open_devices
 
@@ -140,7 +143,7 @@ def test_pictures_show_every_image_and_saliency_the_pixels_that_matter(made, pho
     assert changes[1] > changes[0]
 
 
-@pytest.mark.parametrize("flags", [{"picture": "x.jpg"}, {"predict_batch_size": 0}])
+@pytest.mark.parametrize("flags", [{"picture": "x.jpg"}, {"predict_batch_size": 0}, {"top": 0}])
 def test_flags_that_make_no_sense_are_refused(flags):
     with pytest.raises(UserError):
         PredictConfig(**flags)
@@ -177,3 +180,95 @@ def test_pictures_are_written_by_the_command(run, tmp_path):
     assert str(path) in done.stdout
     for picture in pictures:
         assert Image.open(io.BytesIO(picture.read_bytes())).width > CROP
+
+
+def say(made, files, **flags):
+    settings = {"batch_size": 4, "keep_going": False} | flags
+    return predictions.predict(made, files, **settings)
+
+
+def test_the_other_files_of_a_batch_are_predicted_and_the_bad_ones_named(made, tmp_path):
+    good = jpeg(smooth_image(RNG, 100, 130))
+    for name in "abcdefg":
+        (tmp_path / f"{name}.jpg").write_bytes(good[:200] if name in "bf" else good)
+    found = []
+    with pytest.raises(UserError, match=r"b\.jpg: .*; 1 more of 7 files .*\(--keep_going") as error:
+        for each in say(made, predictions.find_files([str(tmp_path)])):
+            found.append(each.path.stem)
+    assert found == list("acdeg")
+    assert "\n" not in str(error.value)
+
+
+def test_what_the_pipeline_cannot_decode_spoils_no_batch(made, tmp_path, monkeypatch, capsys):
+    good = jpeg(smooth_image(RNG, 100, 130))
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_bytes(good)
+    store = made.store
+
+    def spoiled(data, calls=[]):  # noqa: B006
+        calls.append(data)
+        stored = store(data)
+        return Stored(b"no jpeg", stored.pixels) if len(calls) == 2 else stored
+
+    monkeypatch.setattr(made, "store", spoiled)
+    found = list(say(made, predictions.find_files([str(tmp_path)]), keep_going=True))
+    assert len(found) == 2
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert "is passed over: it cannot be decoded" in warning
+
+
+def test_linked_folders_are_read_once_each(tmp_path):
+    photos, named = tmp_path / "photos", tmp_path / "named"
+    (photos / "deep").mkdir(parents=True)
+    named.mkdir()
+    for name in ("x.jpg", "deep/y.jpg"):
+        (photos / name).touch()
+    (named / "linked").symlink_to(photos)
+    (photos / "round").symlink_to(named)
+    found = predictions.find_files([str(named)])
+    assert [path.name for path in found] == ["y.jpg", "x.jpg"]
+
+
+@pytest.mark.parametrize("url", ["https://example.com/cat.jpg", "gs://bucket/cat.jpg"])
+def test_a_url_is_refused_in_one_line(url):
+    with pytest.raises(UserError, match=f"{url}: URLs are not read: download"):
+        predictions.find_files([url])
+
+
+def test_folders_that_are_classes_are_the_truth(made, tmp_path):
+    right, wrong = made.dataset.wnids[3], "elsewhere"
+    for folder in (right, wrong):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.jpg").write_bytes(jpeg(smooth_image(RNG, 100, 130)))
+    found = list(say(made, predictions.find_files([str(tmp_path)]), top=2))
+    of_class, other = sorted(found, key=lambda each: each.truth is None)
+    assert other.truth is None and "truth" not in other.as_json()
+    said = of_class.as_json()
+    assert len(said["predictions"]) == 2
+    first = of_class.labels[0] == 3
+    assert said["truth"] == {"label": 3, "wnid": right, "top1": first, "top5": True}
+    assert of_class.lines()[0].endswith(f"x.jpg  ({right})")
+    line = predictions.truth_line([of_class.truth])
+    assert line.startswith(f"top-1 {100.0 * first} %, top-5 100.0 % of 1 images")
+
+
+@pytest.mark.end_to_end
+def test_the_standard_input_is_a_file_and_the_exit_code_tells_of_a_bad_one(run, tmp_path):
+    good = tmp_path / "good.jpg"
+    good.write_bytes(jpeg(smooth_image(RNG, 100, 130)))
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    command = [sys.executable, "trainers/predict.py", f"--run={run.directory}", "--json", "--top=1"]
+    with good.open("rb") as given:
+        done = subprocess.run(
+            [*command, "-", str(tmp_path / "bad.jpg"), str(good)],
+            stdin=given,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["file"] for line in lines] == ["-", str(good)]
+    assert lines[0]["predictions"] == lines[1]["predictions"]
+    assert len(lines[0]["predictions"]) == 1
+    assert done.returncode == 1
+    assert_one_line_error(done, "bad.jpg", "--keep_going")

@@ -1,9 +1,15 @@
 """What a run shows in TensorBoard, by the flags that ask for it."""
 
+import contextlib
+import errno
+
 import pytest
 
 from trainers import config
+from trainers.run_folder.metrics import MetricsLog
 from trainers.training import session
+from trainers.training.logbook import Logbook
+from trainers.training.validation import Score
 
 FLAGS = (
     "--net=resnet10(width=4)",
@@ -41,3 +47,27 @@ def test_profile_scalars_and_images_are_written(generated_data, tmp_path, capsys
     width, height, *images = events.Tensors("input")[0].tensor_proto.string_val
     assert (width, height, len(images)) == (b"32", b"32", 3)
     assert all(image.startswith(b"\x89PNG") for image in images)
+
+
+@pytest.fixture
+def logbook(tmp_path):
+    made = Logbook(tmp_path, resumed_step=0, total_steps=4, steps_per_epoch=2, tensorboard=False)
+    with contextlib.closing(made):
+        yield made
+
+
+def test_a_net_that_sees_nothing_is_named_at_each_validation(logbook, capsys):
+    logbook.validation(2, Score(20, 1.6, 0.2, 0.9))
+    assert "warning" not in capsys.readouterr().out
+    logbook.validation(4, Score(20, 1.6, 0.0, 0.9, constant=True))
+    assert "warning: the net gives the same logits for all images" in capsys.readouterr().out
+
+
+def test_a_full_disk_loses_no_score(logbook, capsys, monkeypatch):
+    def full(self, line):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(MetricsLog, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        logbook.validation(2, Score(20, 1.6, 0.4, 0.9))
+    assert "top-1 40.0 %" in capsys.readouterr().out

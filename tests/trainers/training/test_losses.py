@@ -106,3 +106,44 @@ def test_correct_agrees_with_sorting(k):
 def test_nan_logits_are_never_correct():
     found = losses.correct(tf.fill([2, 10], np.nan), tf.constant([0, 1]), 5)
     assert found.numpy().tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("row", "label", "first", "fifth"),
+    [
+        ([0.0] * 10, 0, 0, 0),  # a net whose last units are dead
+        ([2, 2, 1, 0, 0, 0, 0, 0, 0, 0], 0, 0, 1),
+        ([2, 2, 1, 0, 0, 0, 0, 0, 0, 0], 3, 0, 0),
+        ([3, 2, 2, 2, 2, 2, 0, 0, 0, 0], 1, 0, 0),
+        ([3, 2, 2, 2, 2, 0, 0, 0, 0, 0], 4, 0, 1),
+        ([np.inf, 0, 0, 0, 0, 0, 0, 0, 0, 0], 0, 0, 0),
+        ([1, -np.inf, 0, 0, 0, 0, 0, 0, 0, 0], 0, 0, 0),
+        ([1, np.nan, 0, 0, 0, 0, 0, 0, 0, 0], 0, 0, 0),
+    ],
+)
+def test_of_classes_that_are_equal_the_label_comes_last(row, label, first, fifth):
+    logits = np.array([row], np.float32)
+    found = [losses.correct(logits, np.array([label]), k).numpy().item() for k in (1, 5)]
+    assert found == [first, fifth]
+
+
+def test_all_classes_hold_the_label_unless_a_logit_is_not_finite():
+    logits = np.array([[1, 1, 1], [1, np.nan, 1]], np.float32)
+    assert losses.correct(logits, np.array([2, 2]), 5).numpy().tolist() == [1.0, 0.0]
+
+
+def test_the_rule_needs_no_operation_that_xla_and_gpus_lack():
+    def counted(logits, labels):
+        return losses.correct(logits, labels, 5)
+
+    spec = (tf.TensorSpec([None, 10]), tf.TensorSpec([None], tf.int32))
+    graph = tf.function(counted, autograph=False).get_concrete_function(*spec).graph
+    kinds = {operation.type for operation in graph.get_operations()}
+    assert not kinds & {"InTopKV2", "TopKV2", "If", "StatelessIf", "While", "PyFunc", "Where"}
+    integers = [
+        operation
+        for operation in graph.get_operations()
+        if operation.type in ("Sum", "ExpandDims", "Reshape", "StridedSlice")
+        and operation.inputs[0].dtype == tf.int32
+    ]
+    assert not integers, "on a GPU these wait for the host"

@@ -1,5 +1,7 @@
 """Nets for several image sizes, over the same variables."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -68,3 +70,24 @@ def test_training_grows_its_images_and_resumes_among_them(generated_data, tmp_pa
     losses = [(line.step, line.split, line.loss) for line in lines]
     found = [(line.step, line.split, line.loss) for line in read_metrics(again.directory)]
     assert found == losses
+
+
+@pytest.mark.parametrize("net", ["resnet10(width=4)", "googlenet"])
+def test_under_bfloat16_a_training_has_float32_logits(net):
+    """What it says of its top-1 would else be of logits of 8 bits, most of which have ties."""
+    policy = keras.mixed_precision.global_policy()
+    pipeline = types.SimpleNamespace(
+        chains=lambda phase, epoch: types.SimpleNamespace(image_size=(107, 107)),
+        dataset=types.SimpleNamespace(num_classes=50),
+    )
+    read = config.parse([f"--net={net}", "--precision=mixed_bfloat16"])
+    try:
+        keras.mixed_precision.set_global_policy(read.precision)
+        trained = models.build_to_train(read, pipeline, nets)
+        outputs = trained(tf.random.stateless_normal([4, 107, 107, 3], [1, 2]))
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
+    logits = outputs["logits"] if isinstance(outputs, dict) else outputs
+    rounded = tf.cast(tf.cast(logits, tf.bfloat16), tf.float32)
+    assert np.mean(logits != rounded) > 0.9
+    assert trained.model.layers[1].compute_dtype == "bfloat16", "all else is as fast as it was"

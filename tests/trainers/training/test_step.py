@@ -176,6 +176,19 @@ def test_averaged_weights_are_what_is_evaluated():
         np.testing.assert_allclose(v.numpy(), a, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow(reason="it compiles a step of its own")
+def test_each_step_has_the_decay_that_it_is_given():
+    stepper = make("alexnet_small", 56, ema_decay=0.75)
+    first = [v.numpy() for v in stepper.model.weights]
+    stepper.step.take_steps(stepper.iterator, [0.01] * 2, [0.25, 1.0])
+    one = make("alexnet_small", 56, ema_decay=0.75)
+    one.take(1)
+    other = nets.build("alexnet_small", CLASSES, image_size=56)
+    stepper.step.copy_weights_to(other)
+    for a, b, v in zip(first, one.model.weights, other.weights, strict=True):
+        np.testing.assert_allclose(v.numpy(), 0.25 * a + 0.75 * b.numpy(), rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.slow(reason="it compiles steps for several replicas")
 def test_l2_decays_the_net_s_kernels_and_nothing_else():
     data = stream(32)

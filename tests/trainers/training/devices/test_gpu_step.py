@@ -13,7 +13,7 @@ from tests.making import fake_gpu
 from tests.making.gpu_kernels import without_gpu_kernel
 from trainers import config as trainers_config
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[4]
 RECIPES = ("alexnet", "resnet50", "ffcv/resnet18_16", "timm/resnet50_a3")
 pytestmark = pytest.mark.slow(reason="it traces a step for a fake GPU in a process of its own")
 
