@@ -26,6 +26,7 @@ from trainers.training.devices import gpus
 from trainers.training.devices.replicas import mean_over_replicas
 from trainers.training.models import TrainedNet
 from trainers.training.optimizers import OPTIMIZERS, Optimizer, chosen
+from trainers.training.pace import READY, waited
 
 Batch = dict[str, tf.Tensor]
 
@@ -33,9 +34,6 @@ Batch = dict[str, tf.Tensor]
 # the gradient, and the seconds that the step waited for its data.
 LOSS, TOP1, TOP5, IMAGES, STEPS, GRADIENT_NORM, INPUT_WAIT = range(7)
 COLUMNS = 7
-
-# What each batch has beside its examples: when it was there, float64 [], seconds of the epoch.
-READY = "ready"
 
 # Steps that one call takes at most.
 MAX_STEPS = 512
@@ -322,28 +320,6 @@ class TrainStep:
         factor = tf.where(finite, tf.where(double, 2.0, 1.0), 0.5)
         self._loss_scale.assign(tf.maximum(1.0, self._loss_scale * factor))
         self._steps_at_scale.assign(tf.where(double, 0, steps))
-
-
-def stamped(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """The batches, each with the time at which it was there."""
-    return batches.map(lambda batch: batch | {READY: tf.timestamp()})
-
-
-def waited(ready: np.ndarray, began: float, ended: float) -> float:
-    """The seconds that each of a call's steps has waited for its data, on average.
-
-    All steps of a call are taken to be equally long, each to begin when the one before has ended
-    and its data is there. How long they are at most follows from when the call has ended: from any
-    step's data on, it and those after it have to fit in. The rest of the time was waiting.
-
-    Args:
-        ready: float64 [K], when each step's data was there, seconds; 0 for steps not taken.
-        began: when the call began.
-        ended: when it ended.
-    """
-    count = len(ready)
-    step = np.min((ended - np.maximum(ready, began)) / np.arange(count, 0, -1))
-    return max(0.0, (ended - began) / count - max(0.0, step))
 
 
 def maybe_compiled(function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:

@@ -21,8 +21,9 @@ from trainers.training import models
 from trainers.training.agenda import Agenda
 from trainers.training.devices import gpus, memory
 from trainers.training.devices.replicas import Devices
+from trainers.training.pace import stamped
 from trainers.training.schedules import SCHEDULES, Position, with_warmup
-from trainers.training.step import COLUMNS, TrainStep, stamped
+from trainers.training.step import COLUMNS, TrainStep
 from trainers.training.validation import CenterCrop, Score
 
 

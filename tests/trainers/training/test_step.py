@@ -13,7 +13,8 @@ from trainers.config import TrainConfig
 from trainers.training import losses
 from trainers.training.devices.replicas import open_devices
 from trainers.training.models import TrainedNet
-from trainers.training.step import GRADIENT_NORM, LOSS, TrainStep, stamped
+from trainers.training.pace import stamped
+from trainers.training.step import GRADIENT_NORM, LOSS, TrainStep
 
 BATCH, CLASSES = 8, 10
 CONFIG = TrainConfig(
