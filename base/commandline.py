@@ -33,9 +33,9 @@ from base.tensorflow_start import start_tensorflow
 
 Config = TypeVar("Config")
 
-# What a user can do about an error of the system, wherever it happens.
 # What NVIDIA's and AMD's libraries read to know which GPUs a process may see.
 _VISIBLE_GPUS = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+# What a user can do about an error of the system, wherever it happens.
 _REMEDIES = {
     errno.ENOSPC: "free some, or take another disk",
     errno.EDQUOT: "free some, or take another disk",

@@ -99,9 +99,9 @@ def build(
 
 def count_macs(model: keras.Model) -> int:
     """Multiply-adds of a built net for one image, without biases, normalisation and pooling."""
-    from . import _summary
+    from . import _model
 
-    return _summary.count_macs(model)
+    return _model.count_macs(model)
 
 
 def decay_variables(name: str, model: keras.Model) -> list[Any]:

@@ -1,12 +1,12 @@
-"""Counts of a built net, and the tables that ``python -m nets`` prints."""
+"""The tables that ``python -m nets`` prints."""
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ._model import count_macs, count_params, layer_macs, layer_params
 from ._registry import Net, PublishedError
 
 if TYPE_CHECKING:
@@ -15,34 +15,6 @@ if TYPE_CHECKING:
 # Layers that have no parameters, and leave the feature maps' sides and number as they are.
 _UNLISTED = {"InputLayer", "ZeroPadding2D", "ReLU", "Activation", "Flatten", "Dropout"}
 _UNLISTED |= {"StochasticDepth", "BlurPool"}
-
-
-def layer_params(layer: keras.Layer) -> int:
-    """Trainable parameters of one layer."""
-    return sum(math.prod(variable.shape) for variable in layer.trainable_variables)
-
-
-def layer_macs(layer: keras.Layer) -> int:
-    """Multiply-adds of one convolution or fully connected layer for one image, else 0.
-
-    A kernel is applied once at each position of the output: [height, width, in/groups, out] of a
-    convolution, [height, width, channels, 1] of a depthwise one, [in, out] of a dense layer.
-    """
-    kernel = getattr(layer, "kernel", None)
-    if kernel is None:
-        return 0
-    positions = layer.output.shape[1:-1]
-    return math.prod(positions) * math.prod(kernel.shape)
-
-
-def count_params(model: keras.Model) -> int:
-    """Trainable parameters of a net."""
-    return sum(layer_params(layer) for layer in model.layers)
-
-
-def count_macs(model: keras.Model) -> int:
-    """Multiply-adds of a net for one image, without biases, normalisation and pooling."""
-    return sum(layer_macs(layer) for layer in model.layers)
 
 
 def nets_table(nets: Iterable[Net]) -> str:

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from data_prep.source.entries import readable
 from data_prep.source.images import ImageRef, Refs, Source
 from data_prep.source.remarks import Remarks
 
+_ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error)
 DIRECTORY = ".listings"
 # Goes up with each change of what a listing gives.
 _FORMAT = 2
@@ -190,7 +192,7 @@ def _load(file: pathlib.Path, root: pathlib.Path, allowed: Collection[str]) -> S
             Remarks(allowed, said["remarks"]),
             tuple(said["splits"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, *_ZIP_DAMAGE):
         return None
     # They take seconds, and are of the bytes that were looked at.
     vars(source).update(fingerprint=said["fingerprint"], content=said["content"])

@@ -16,7 +16,7 @@ from tests.commands.test_end_to_end import reproducible
 from tests.conftest import ROOT
 from tests.making.datasets import write_dataset
 from tests.making.tiny_net import tiny_net
-from tests.trainers.training.test_multi_worker import free_ports
+from tests.trainers.training.devices.test_multi_worker import free_ports
 
 pytestmark = [
     pytest.mark.end_to_end,

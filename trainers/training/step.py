@@ -149,11 +149,15 @@ class TrainStep:
         padded = np.zeros([MAX_STEPS, 2], np.float32)
         padded[: len(rates), 0] = rates
         padded[: len(rates), 1] = 1 - np.array(decays or [self._config.ema_decay] * len(rates))
-        began = time.time()
+        traces, began = self._traces(), time.time()
         rows, ready = self._compiled_steps(iterator, tf.constant(padded), tf.constant(len(rates)))
         rows = rows.numpy().astype(np.float64)
-        rows[:, INPUT_WAIT] = rows[:, STEPS] * waited(ready.numpy(), began, time.time())
+        if self._traces() == traces:  # else the time went into tracing, and the data was there
+            rows[:, INPUT_WAIT] = rows[:, STEPS] * waited(ready.numpy(), began, time.time())
         return rows
+
+    def _traces(self) -> int:
+        return self._compiled_steps.experimental_get_tracing_count()
 
     def _take_steps(
         self, iterator: Any, rates: tf.Tensor, count: tf.Tensor
