@@ -99,9 +99,9 @@ def build(
 
 def count_macs(model: keras.Model) -> int:
     """Multiply-adds of a built net for one image, without biases, normalisation and pooling."""
-    from . import _model
+    from . import _counts
 
-    return _model.count_macs(model)
+    return _counts.count_macs(model)
 
 
 def decay_variables(name: str, model: keras.Model) -> list[Any]:

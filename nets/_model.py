@@ -1,8 +1,7 @@
-"""From an entry of the registry to a Keras model, and what is counted of it."""
+"""From an entry of the registry to a Keras model."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,31 +59,3 @@ def decay_variables(net: Net, model: keras.Model) -> list[Any]:
 def _as_float32(x: Any, name: str) -> Any:
     # The softmax of bfloat16 logits loses the small differences that a loss is made of.
     return keras.layers.Activation("linear", dtype="float32", name=name)(x)
-
-
-def layer_params(layer: keras.Layer) -> int:
-    """Trainable parameters of one layer."""
-    return sum(math.prod(variable.shape) for variable in layer.trainable_variables)
-
-
-def layer_macs(layer: keras.Layer) -> int:
-    """Multiply-adds of one convolution or fully connected layer for one image, else 0.
-
-    A kernel is applied once at each position of the output: [height, width, in/groups, out] of a
-    convolution, [height, width, channels, 1] of a depthwise one, [in, out] of a dense layer.
-    """
-    kernel = getattr(layer, "kernel", None)
-    if kernel is None:
-        return 0
-    positions = layer.output.shape[1:-1]
-    return math.prod(positions) * math.prod(kernel.shape)
-
-
-def count_params(model: keras.Model) -> int:
-    """Trainable parameters of a net."""
-    return sum(layer_params(layer) for layer in model.layers)
-
-
-def count_macs(model: keras.Model) -> int:
-    """Multiply-adds of a net for one image, without biases, normalisation and pooling."""
-    return sum(layer_macs(layer) for layer in model.layers)

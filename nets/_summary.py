@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ._model import count_macs, count_params, layer_macs, layer_params
+from ._counts import count_macs, count_params, layer_macs, layer_params
 from ._registry import Net, PublishedError
 
 if TYPE_CHECKING:

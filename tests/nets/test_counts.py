@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nets
-from nets import _model
+from nets import _counts
 
 # Trainable parameters at 1000 classes, from sources other than our own counter: BVLC's and the
 # authors' prototxt files, torchvision's weight metadata, keras.applications, or the papers' layer
@@ -86,8 +86,8 @@ def _free_memory():
 @pytest.mark.parametrize("name", nets.names())
 def test_a_net_is_what_its_entry_says(name):
     net, model = nets.entry(name), nets.build(name)
-    assert _model.count_params(model) == net.params
-    assert _model.count_macs(model) == net.macs
+    assert _counts.count_params(model) == net.params
+    assert _counts.count_macs(model) == net.macs
     for layer, (side, channels) in net.feature_maps.items():
         assert model.get_layer(layer).output.shape == (None, side, side, channels), layer
     heads = {"logits", *net.auxiliary_weights}
@@ -120,9 +120,9 @@ def test_the_entry_is_what_was_published(name):
 )
 def test_a_net_without_its_auxiliary_heads(name, params, macs):
     net, model = nets.entry(name), nets.build(name, auxiliary=False)
-    assert _model.count_params(model) == params == net.params - net.auxiliary_params
-    assert _model.count_macs(model) == net.macs - net.auxiliary_macs
-    assert f"{_model.count_macs(model) / 1e9:.3f}" == macs
+    assert _counts.count_params(model) == params == net.params - net.auxiliary_params
+    assert _counts.count_macs(model) == net.macs - net.auxiliary_macs
+    assert f"{_counts.count_macs(model) / 1e9:.3f}" == macs
     assert not isinstance(model.output, dict)
 
 
@@ -130,7 +130,7 @@ def test_googlenets_heads_have_the_published_sizes():
     model = nets.build("googlenet")
     for head, params in (("aux1", 3_188_840), ("aux2", 3_190_888)):
         layers = [layer for layer in model.layers if layer.name.startswith(head)]
-        assert sum(_model.layer_params(layer) for layer in layers) == params
+        assert sum(_counts.layer_params(layer) for layer in layers) == params
         assert model.get_layer(f"{head}_pool").output.shape == (None, 4, 4, layers_in(head))
 
 
@@ -142,7 +142,7 @@ def layers_in(head):
 @pytest.mark.parametrize("image_size", [224, 227])
 def test_alexnet_layer_by_layer(image_size):
     model = nets.build("alexnet", image_size=image_size)
-    counts = {name: _model.layer_params(model.get_layer(name)) for name in ALEXNET_LAYERS}
+    counts = {name: _counts.layer_params(model.get_layer(name)) for name in ALEXNET_LAYERS}
     assert counts == ALEXNET_LAYERS
     assert model.get_layer("conv1").output.shape == (None, 55, 55, 96)
     assert model.get_layer("pool5").output.shape == (None, 6, 6, 256)
@@ -175,7 +175,7 @@ def test_a_net_starts_near_the_loss_of_chance(name):
 )
 def test_multiply_adds_at_224(name, macs):
     model = nets.build(name, image_size=224)
-    assert f"{_model.count_macs(model) / 1e6:.0f}" == macs
+    assert f"{_counts.count_macs(model) / 1e6:.0f}" == macs
 
 
 @pytest.mark.slow(reason="it builds every net")
