@@ -65,6 +65,10 @@ PUBLISHED = {
     "squeezenet1_1": (1_235_496, None),
     "mobilenet_v1": (4_231_976, "569"),
     "mobilenet_v1_025": (470_072, "41"),
+    "mobilenet_v2": (3_504_872, "301"),
+    "mobilenet_v3_large": (5_483_032, "217"),
+    "mobilenet_v3_small": (2_542_856, "57"),
+    "xception": (22_910_480 - 54_528, None),  # keras.applications' without its moving statistics
 }
 ALEXNET_LAYERS = {
     "conv1": 34_944,
