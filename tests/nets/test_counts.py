@@ -68,6 +68,10 @@ PUBLISHED = {
     "mobilenet_v2": (3_504_872, "301"),
     "mobilenet_v3_large": (5_483_032, "217"),
     "mobilenet_v3_small": (2_542_856, "57"),
+    "efficientnet_b0": (5_288_548, "386"),
+    "efficientnet_b1": (7_794_184, "687"),
+    "efficientnet_b2": (9_109_994, None),
+    "efficientnet_b3": (12_233_232, None),
     "xception": (22_910_480 - 54_528, None),  # keras.applications' without its moving statistics
 }
 ALEXNET_LAYERS = {

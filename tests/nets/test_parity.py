@@ -111,6 +111,12 @@ def transfer(pairs):
     assert not biases
 
 
+def efficientnet(**arguments):
+    """Keras's net but for its first layers, which normalise the images."""
+    model = keras.applications.EfficientNetB0(**arguments)
+    return keras.Model(model.get_layer("stem_conv_pad").input, model.output)
+
+
 CASES = {
     "resnet50": (keras.applications.ResNet50, in_graph_order, 96, 0.5),
     "resnet50_v2_keras": (keras.applications.ResNet50V2, in_graph_order, 96, 0.5),
@@ -127,6 +133,7 @@ CASES = {
         functools.partial(keras.applications.MobileNetV3Small, include_preprocessing=False),
         *(in_graph_order, 96, 0.9),
     ),
+    "efficientnet_b0": (efficientnet, in_graph_order, 96, 1.0),
     "xception": (keras.applications.Xception, in_graph_order, 96, 1.0),
     "inception_v3": (keras.applications.InceptionV3, in_order_of_creation, 139, 1.0),
 }
