@@ -88,7 +88,7 @@ class Builder:
         bias_initializer: float | None = None,
     ) -> Tensor:
         """A convolution [batch, h, w, c] -> [batch, h', w', filters]."""
-        x, padding = self._padded(x, size, strides, pad, name)
+        x, padding = _padding.padded(self.net, x, size, strides, pad, name)
         layer = _linear_layers.Conv2D if groups == 1 else _linear_layers.GroupedConv2D
         return layer(
             filters,
@@ -161,16 +161,23 @@ class Builder:
         )(x)
 
     def depthwise_conv(
-        self, x: Tensor, size: int, strides: int = 1, *, name: str, pad: Pad = 0
+        self,
+        x: Tensor,
+        size: int,
+        strides: int = 1,
+        *,
+        name: str,
+        pad: Pad = 0,
+        use_bias: bool = False,
     ) -> Tensor:
-        """A convolution without bias of each feature map by itself."""
-        x, padding = self._padded(x, size, strides, pad, name)
+        """A convolution of each feature map by itself."""
+        x, padding = _padding.padded(self.net, x, size, strides, pad, name)
         return keras.layers.DepthwiseConv2D(
             size,
             strides,
             padding=padding,
             data_format="channels_last",
-            use_bias=False,
+            use_bias=use_bias,
             depthwise_initializer=self.kernel_initializer,
             name=name,
         )(x)
@@ -179,7 +186,7 @@ class Builder:
 
     def max_pool(self, x: Tensor, size: int, strides: int, *, name: str, pad: Pad = 0) -> Tensor:
         """Maximum pooling of what follows a ReLU, so that it doesn't matter what is padded."""
-        x, padding = self._padded(x, size, strides, pad, name)
+        x, padding = _padding.padded(self.net, x, size, strides, pad, name)
         return keras.layers.MaxPooling2D(
             size, strides, padding=padding, data_format="channels_last", name=name
         )(x)
@@ -200,7 +207,7 @@ class Builder:
         """
         if same and count_zeros:
             x, same = self.zero_pad(x, size // 2, name=f"{name}_pad"), False
-        x, padding = self._padded(x, size, strides, "same" if same else 0, name)
+        x, padding = _padding.padded(self.net, x, size, strides, "same" if same else 0, name)
         return keras.layers.AveragePooling2D(
             size, strides, padding=padding, data_format="channels_last", name=name
         )(x)
@@ -278,6 +285,10 @@ class Builder:
         """max(x, 0), cut at ``maximum`` where given."""
         return keras.layers.ReLU(maximum, name=name)(x)
 
+    def activation(self, x: Tensor, function: str, *, name: str) -> Tensor:
+        """A function of Keras's by its name: 'hard_swish', 'silu', 'gelu' (the exact one), ..."""
+        return keras.layers.Activation(function, name=name)(x)
+
     def lrn(self, x: Tensor, constants: ResponseNorm, *, name: str) -> Tensor:
         """Local response normalisation across channels."""
         c = constants
@@ -291,17 +302,19 @@ class Builder:
         """Drops all of an example's feature maps with probability ``rate`` in training."""
         return _layers.StochasticDepth(rate, name=name)(x)
 
-    def squeeze_excite(self, x: Tensor, ratio: int, *, name: str) -> Tensor:
+    def squeeze_excite(
+        self, x: Tensor, units: int, *, name: str, inner: str = "relu", gate: str = "sigmoid"
+    ) -> Tensor:
         """Scales each feature map by a gate in (0, 1) computed from all maps' means.
 
-        Hu et al. 2018 (arXiv:1709.01507), section 3; 1x1 convolutions with biases, as in the
-        authors' Caffe models.
+        Hu et al. 2018 (arXiv:1709.01507), section 3; 1x1 convolutions with biases, the first to
+        ``units`` maps and through ``inner``, as in the authors' Caffe models.
         """
         channels = x.shape[-1]
-        gate = self.global_avg_pool(x, keepdims=True, name=f"{name}_squeeze")
-        gate = self.conv_relu(gate, channels // ratio, 1, name=f"{name}_down")
-        gate = self.conv(gate, channels, 1, activation="sigmoid", name=f"{name}_up")
-        return keras.layers.Multiply(name=name)([x, gate])
+        y = self.global_avg_pool(x, keepdims=True, name=f"{name}_squeeze")
+        y = self.conv(y, units, 1, activation=inner, name=f"{name}_down")
+        y = self.conv(y, channels, 1, activation=gate, name=f"{name}_up")
+        return keras.layers.Multiply(name=name)([x, y])
 
     def pad_channels(self, x: Tensor, channels: int, *, name: str) -> Tensor:
         """Appends feature maps of zeros until there are ``channels``."""
@@ -318,33 +331,3 @@ class Builder:
     def _constant(self, bias: float | None) -> Initializer:
         value = self.bias_initializer if bias is None else bias
         return {"class_name": "Constant", "config": {"value": value}}
-
-    def _padded(
-        self, x: Tensor, size: int | tuple[int, int], strides: int, pad: Pad, name: str
-    ) -> tuple[Tensor, str]:
-        """Pads with zeros; returns the result and the ``padding`` for the layer on top of it.
-
-        Where the padding happens to be SAME's, the layer does it itself and nothing is copied.
-        """
-        if pad == "same":
-            return x, "same"
-        windows = (size, size) if isinstance(size, int) else size
-        amounts, same = [], []
-        for side, window in zip(x.shape[1:3], windows, strict=True):
-            before, after = _padding.amounts(side, window, strides, pad)
-            if side is not None and side + before + after < window:
-                raise ValueError(
-                    f"{self.net.name}: the image is too small: {name} has a {window}-pixel window, "
-                    f"and {side} pixels are left of the input there; give a larger image_size "
-                    f"(the net's own is {self.net.image_size})"
-                )
-            amounts.append((before, after))
-            same.append(_padding.same_amounts(side, window, strides))
-        if amounts == [(0, 0), (0, 0)]:
-            return x, "valid"
-        if amounts == same:
-            return x, "same"
-        padded = keras.layers.ZeroPadding2D(
-            tuple(amounts), data_format="channels_last", name=f"{name}_pad"
-        )
-        return padded(x), "valid"

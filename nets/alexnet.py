@@ -143,6 +143,7 @@ NETS = (
         errors=(
             PublishedError(40.7, 18.2, "1 net, 10 crops"),
             PublishedError(38.1, 16.4, "5 nets, 10 crops"),
+            PublishedError(42.9, 19.8, "center crop, BVLC's weights"),
         ),
         departures=(CEIL_CONV1,),
     ),
@@ -167,6 +168,7 @@ NETS = (
         macs=724_406_816,
         image_size=227,
         feature_maps=FEATURE_MAPS,
+        errors=(PublishedError(42.6, 19.6, "center crop, BVLC's weights"),),
         departures=(
             "from AlexNet: pooling before normalisation, k=1 and alpha/5 in it, 227 pixels, "
             "fc6 and fc7 start from N(0, 0.005)",

@@ -94,7 +94,7 @@ def residual_unit(
         y = nn.conv_bn_relu(y, width, 3, strides, pad=1, name=f"{name}_branch2a")
         y = nn.conv_bn(y, outputs, 3, pad=1, zero_gamma=style.zero_gamma, name=f"{name}_branch2b")
     if style.squeeze:
-        y = nn.squeeze_excite(y, style.squeeze, name=f"{name}_se")
+        y = nn.squeeze_excite(y, outputs // style.squeeze, name=f"{name}_se")
     if drop_rate:
         y = nn.stochastic_depth(y, drop_rate, name=f"{name}_drop")
     return nn.relu(nn.add([shortcut, y], name=name), name=f"{name}_relu")

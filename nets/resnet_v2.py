@@ -20,6 +20,8 @@ PAPER = (
     "ECCV 2016, arXiv:1603.05027"
 )
 UNITS_200: Units = (3, 24, 36, 3)
+# What TF-slim's weights have by a center crop of 299 pixels.
+SLIM = {50: (24.4, 7.2), 101: (23.0, 6.3), 152: (22.2, 5.9)}
 
 
 def resnet_v2(nn: Builder, x: Tensor, num_classes: int, *, units: Units) -> Tensor:
@@ -124,9 +126,39 @@ def _keras_net(name: str, units: Units, **facts: Any) -> Net:
 
 
 NETS = (
-    _net("resnet50_v2", UNITS[50], params=25_549_352, macs=4_089_184_256),
-    _net("resnet101_v2", UNITS[101], params=44_541_480, macs=7_801_405_440),
-    _net("resnet152_v2", UNITS[152], params=60_185_128, macs=11_513_626_624),
+    _net(
+        "resnet50_v2",
+        UNITS[50],
+        params=25_549_352,
+        macs=4_089_184_256,
+        errors=(
+            PublishedError(
+                *SLIM[50], "center crop at 299 pixels, TF-slim's net and weights (the _keras form)"
+            ),
+        ),
+    ),
+    _net(
+        "resnet101_v2",
+        UNITS[101],
+        params=44_541_480,
+        macs=7_801_405_440,
+        errors=(
+            PublishedError(
+                *SLIM[101], "center crop at 299 pixels, TF-slim's net and weights (the _keras form)"
+            ),
+        ),
+    ),
+    _net(
+        "resnet152_v2",
+        UNITS[152],
+        params=60_185_128,
+        macs=11_513_626_624,
+        errors=(
+            PublishedError(
+                *SLIM[152], "center crop at 299 pixels, TF-slim's net and weights (the _keras form)"
+            ),
+        ),
+    ),
     _net(
         "resnet200_v2",
         UNITS_200,
@@ -134,7 +166,34 @@ NETS = (
         macs=15_007_481_856,
         errors=(PublishedError(21.66, 5.79, "center crop, fb.resnet.torch's weights"),),
     ),
-    _keras_net("resnet50_v2_keras", UNITS[50], params=25_568_360, macs=3_482_255_360),
-    _keras_net("resnet101_v2_keras", UNITS[101], params=44_577_896, macs=7_194_476_544),
-    _keras_net("resnet152_v2_keras", UNITS[152], params=60_236_904, macs=10_906_697_728),
+    _keras_net(
+        "resnet50_v2_keras",
+        UNITS[50],
+        params=25_568_360,
+        macs=3_482_255_360,
+        errors=(
+            PublishedError(24.0, 7.0, "center crop, Keras's weights"),
+            PublishedError(*SLIM[50], "center crop at 299 pixels, TF-slim's weights"),
+        ),
+    ),
+    _keras_net(
+        "resnet101_v2_keras",
+        UNITS[101],
+        params=44_577_896,
+        macs=7_194_476_544,
+        errors=(
+            PublishedError(22.8, 6.2, "center crop, Keras's weights"),
+            PublishedError(*SLIM[101], "center crop at 299 pixels, TF-slim's weights"),
+        ),
+    ),
+    _keras_net(
+        "resnet152_v2_keras",
+        UNITS[152],
+        params=60_236_904,
+        macs=10_906_697_728,
+        errors=(
+            PublishedError(22.0, 5.8, "center crop, Keras's weights"),
+            PublishedError(*SLIM[152], "center crop at 299 pixels, TF-slim's weights"),
+        ),
+    ),
 )

@@ -93,7 +93,10 @@ NETS = (
         A,
         params=132_863_336,
         macs=7_609_090_048,
-        errors=(PublishedError(29.6, 10.4, "dense, 1 scale (256)"),),
+        errors=(
+            PublishedError(29.6, 10.4, "dense, 1 scale (256)"),
+            PublishedError(30.98, 11.37, "center crop, torchvision's weights"),
+        ),
     ),
     _net(
         "vgg11_lrn",
@@ -108,7 +111,10 @@ NETS = (
         B,
         params=133_047_848,
         macs=11_308_466_176,
-        errors=(PublishedError(28.7, 9.9, "dense, 1 scale (256)"),),
+        errors=(
+            PublishedError(28.7, 9.9, "dense, 1 scale (256)"),
+            PublishedError(30.07, 10.75, "center crop, torchvision's weights"),
+        ),
     ),
     _net(
         "vgg16_c",
@@ -126,6 +132,7 @@ NETS = (
             PublishedError(25.6, 8.1, "dense, 1 scale (384), trained at [256, 512]"),
             PublishedError(24.8, 7.5, "dense, 3 scales"),
             PublishedError(24.4, 7.2, "dense and multi-crop, 3 scales"),
+            PublishedError(28.5, 10.2, "center crop, the authors' weights in TF-slim"),
         ),
     ),
     _net(
@@ -137,6 +144,7 @@ NETS = (
             PublishedError(25.5, 8.0, "dense, 1 scale (384), trained at [256, 512]"),
             PublishedError(24.8, 7.5, "dense, 3 scales"),
             PublishedError(24.4, 7.1, "dense and multi-crop, 3 scales"),
+            PublishedError(28.9, 10.2, "center crop, the authors' weights in TF-slim"),
         ),
     ),
     Net(

@@ -28,10 +28,13 @@ PUBLISHED = {
     "vgg16_c": (133_638_952, "11771"),
     "vgg16": (138_357_544, "15470"),
     "vgg19": (143_667_240, "19632"),
+    "nin": (7_595_176, "1100"),
     "googlenet": (13_378_280, "1591"),
     "bn_inception": (11_285_224, None),
     "inception_v3": (23_817_352 + 3_325_800, None),
     "inception_v3_torchvision": (27_161_264, None),
+    # What is published has 31,584 gammas more, and no auxiliary head.
+    "inception_v4": (42_679_816 - 31_584 + 3_358_568, None),
     "resnet18": (11_689_512, "1814"),
     "resnet18_a": (11_515_688, None),
     "resnet18_c": (12_043_816, None),
@@ -52,16 +55,26 @@ PUBLISHED = {
     "resnext50_32x4d": (25_028_904, "4230"),
     "resnext101_32x4d": (44_177_704, "7970"),
     "resnext101_64x4d": (83_455_272, "15460"),
+    "wide_resnet50_2": (68_883_240, "11398"),
     "se_resnet50": (28_088_024, "3860"),
     "se_resnext50": (27_559_896, "4233"),
     "senet154": (115_088_984, "20688"),
     "densenet121": (7_978_856, "2834"),
     "densenet169": (14_149_480, None),
     "densenet201": (20_013_928, None),
+    "densenet161": (28_681_000, "7728"),
     "squeezenet1_0": (1_248_424, "861"),
     "squeezenet1_1": (1_235_496, None),
     "mobilenet_v1": (4_231_976, "569"),
     "mobilenet_v1_025": (470_072, "41"),
+    "mobilenet_v2": (3_504_872, "301"),
+    "mobilenet_v3_large": (5_483_032, "217"),
+    "mobilenet_v3_small": (2_542_856, "57"),
+    "efficientnet_b0": (5_288_548, "386"),
+    "efficientnet_b1": (7_794_184, "687"),
+    "efficientnet_b2": (9_109_994, None),
+    "efficientnet_b3": (12_233_232, None),
+    "xception": (22_910_480 - 54_528, None),  # keras.applications' without its moving statistics
 }
 ALEXNET_LAYERS = {
     "conv1": 34_944,
@@ -116,6 +129,7 @@ def test_the_entry_is_what_was_published(name):
         ("googlenet", 6_998_552, "1.583"),
         ("inception_v3", 23_817_352, "5.713"),
         ("inception_v3_torchvision", 23_834_568, "5.713"),
+        ("inception_v4", 42_679_816 - 31_584, "12.254"),
     ],
 )
 def test_a_net_without_its_auxiliary_heads(name, params, macs):

@@ -1,10 +1,12 @@
 """The same numbers as implementations that aren't ours, from the same weights."""
 
+import functools
 import importlib.util
 import os
 import re
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -30,14 +32,26 @@ def randomise(model, gamma):
                 variable.assign(rng.normal(0, 0.1, shape))
             else:
                 depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+                depthwise |= name == "depthwise_kernel"
                 fan_in = np.prod(shape[:2] if depthwise else shape[:-1])
                 variable.assign(rng.normal(0, (1.5 / fan_in) ** 0.5, shape))
+
+
+def parts(layer):
+    """The layers with weights that one of keras.applications' layers is made of."""
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        for variable in layer.weights:
+            kernel = types.SimpleNamespace(name="kernel", numpy=variable.numpy)
+            yield types.SimpleNamespace(name=layer.name, weights=[kernel])
+    elif layer.weights:
+        yield layer
 
 
 def in_graph_order(theirs, ours):
     """Pairs the layers that have weights; both graphs have the same shape."""
     return zip(
-        *([layer for layer in model.layers if layer.weights] for model in (theirs, ours)),
+        [part for layer in theirs.layers for part in parts(layer)],
+        [layer for layer in ours.layers if layer.weights],
         strict=True,
     )
 
@@ -97,6 +111,12 @@ def transfer(pairs):
     assert not biases
 
 
+def efficientnet(**arguments):
+    """Keras's net but for its first layers, which normalise the images."""
+    model = keras.applications.EfficientNetB0(**arguments)
+    return keras.Model(model.get_layer("stem_conv_pad").input, model.output)
+
+
 CASES = {
     "resnet50": (keras.applications.ResNet50, in_graph_order, 96, 0.5),
     "resnet50_v2_keras": (keras.applications.ResNet50V2, in_graph_order, 96, 0.5),
@@ -104,6 +124,17 @@ CASES = {
     "vgg19": (keras.applications.VGG19, in_graph_order, 64, 1.0),
     "densenet121": (keras.applications.DenseNet121, in_graph_order, 96, 1.0),
     "mobilenet_v1": (keras.applications.MobileNet, in_graph_order, 96, 1.0),
+    "mobilenet_v2": (keras.applications.MobileNetV2, in_graph_order, 96, 1.0),
+    "mobilenet_v3_large": (
+        functools.partial(keras.applications.MobileNetV3Large, include_preprocessing=False),
+        *(in_graph_order, 96, 0.9),
+    ),
+    "mobilenet_v3_small": (
+        functools.partial(keras.applications.MobileNetV3Small, include_preprocessing=False),
+        *(in_graph_order, 96, 0.9),
+    ),
+    "efficientnet_b0": (efficientnet, in_graph_order, 96, 1.0),
+    "xception": (keras.applications.Xception, in_graph_order, 96, 1.0),
     "inception_v3": (keras.applications.InceptionV3, in_order_of_creation, 139, 1.0),
 }
 

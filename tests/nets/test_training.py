@@ -43,6 +43,7 @@ SIZES = {
     "vgg": 32,
     "googlenet": 80,
     "inception": 75,
+    "inception_v4": 75,
     "squeezenet": 48,
     "overfeat": 119,
 }
@@ -77,8 +78,8 @@ def losses_of(model, images, labels):
 def build_small(name):
     net = nets.entry(name)
     size = SIZES.get(net.family, 64)
-    # Inception-v3's head needs 17 positions a side, which only full-size images have.
-    options = {"auxiliary": False} if net.body.__name__ == "inception_v3" else {}
+    # Inception's head needs 17 positions a side, which only full-size images have.
+    options = {"auxiliary": False} if net.body.__name__.startswith("inception_v") else {}
     return nets.build(name, 1000, size, **options), batch(size)
 
 

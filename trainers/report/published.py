@@ -2,7 +2,8 @@
 otherwise.
 
 Only what can be read in the run folder and in the net's registry entry is compared: how images are
-cropped, how many nets and scales are averaged, the epochs of the recipe, the data, the image size.
+cropped, how many nets and scales are averaged, the image size, the data, and the flags of the
+recipe, which say epochs, batch, optimizer, rate, decay and augmentation.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import nets
 from base.errors import UserError
 from base.spec import parse_call
 from data_prep import schema
 from pipelines.config import SYNTHETIC
-from trainers.config import read_flag_file
+from trainers.config import TrainConfig, read_flag_file
 from trainers.run_folder import files
 from trainers.run_folder.files import Evaluation, Size
 from trainers.run_folder.records import RunRecord
@@ -30,11 +32,24 @@ CLASSES = 1000
 # What a recipe's epochs may differ by, as a fraction, because the last evaluation comes late.
 _EPOCHS_TOLERANCE = 0.01
 
+# What else a recipe says: flags, and the kind of difference that each makes.
+_RECIPE = {
+    "train_batch_size": "batch",
+    "optimizer": "optimizer",
+    "learning_rate": "rate",
+    "schedule": "rate",
+    "weight_decay": "decay",
+    "decoupled_weight_decay": "decay",
+    "train_map": "augmentation",
+    "train_device_map": "augmentation",
+}
+# Szegedy et al. 2015, section 7: 3 squares, of each 6 views, and all mirrored.
+_CROPS_OF_A_SCALE = 3 * 6 * 2
+
 _FLAG_FILES = pathlib.Path(__file__).resolve().parents[2] / "flags"
 _OUR_PROTOCOLS = {
     files.CENTER_CROP: "center crop",
     files.TEN_CROP: "10 crops",
-    files.CROPS_144: "144 crops",
     files.DENSE: "dense",
     files.DENSE_MULTI_SCALE: "dense",
 }
@@ -45,7 +60,7 @@ class Difference:
     """One way in which two errors were not measured alike.
 
     Attributes:
-        kind: in a word: crops, nets, scales, epochs, data, size, options.
+        kind: in a word: crops, nets, scales, size, epochs, optimizer, rate, data, options, ...
         ours: how it was here.
         theirs: how it was there.
     """
@@ -99,10 +114,19 @@ class Gate:
 class _Result:
     """One of our own results: how it was measured, and errors in percent."""
 
-    protocol: str
+    crops: str
     top1: float
     top5: float
     image_side: int | None
+    nets: int = 1
+    scales: int = 1
+
+    @property
+    def protocol(self) -> str:
+        """In the registry's words."""
+        counts = {"nets": self.nets, "scales": self.scales}
+        several = (f"{count} {noun}" for noun, count in counts.items() if count > 1)
+        return ", ".join([self.crops, *several])
 
 
 def published_errors(record: RunRecord) -> tuple[nets.PublishedError, ...]:
@@ -123,17 +147,21 @@ def gates(record: RunRecord) -> list[Gate]:
 
 
 def facets(protocol: str) -> dict[str, str]:
-    """What a protocol in the registry's words says of `crops`, `nets` and `scales`."""
+    """What a protocol in the registry's words says of `crops`, `nets`, `scales` and `size`.
 
-    def count(noun: str) -> str:
-        found = re.search(rf"(\d+) {noun}", protocol)
-        return found[1] if found else "1"
+    All are text; the size in pixels is empty where it is the net's own.
+    """
+
+    def number(pattern: str, default: str) -> str:
+        found = re.search(pattern, protocol)
+        return found[1] if found else default
 
     crops = re.search(r"center crop|\d+ crops|dense and multi-crop|dense|\w+ stride", protocol)
     return {
         "crops": crops[0] if crops else protocol,
-        "nets": count("nets?"),
-        "scales": count("scales?"),
+        "nets": number(r"(\d+) nets?", "1"),
+        "scales": number(r"(\d+) scales?", "1"),
+        "size": number(r"(\d+) pixels", ""),
     }
 
 
@@ -142,21 +170,20 @@ def _gate(
 ) -> Gate:
     wanted = facets(published.protocol)
 
-    def distance(result: _Result) -> int:
-        return sum(value != wanted[kind] for kind, value in facets(result.protocol).items())
+    def departures(result: _Result) -> list[Difference]:
+        measured = (("crops", result.crops), ("nets", result.nets), ("scales", result.scales))
+        return [
+            Difference(kind, str(ours), wanted[kind])
+            for kind, ours in measured
+            if str(ours) != wanted[kind]
+        ]
 
-    result = min(results, key=lambda result: (distance(result), result.top1))
-    measured = facets(result.protocol)
-    differences = [
-        Difference(kind, ours, wanted[kind])
-        for kind, ours in measured.items()
-        if ours != wanted[kind]
-    ]
-    differences += _differences_of_training(record, entry)
-    if result.image_side is not None and result.image_side != entry.image_size:
-        differences.append(
-            Difference("size", f"{result.image_side} pixels", f"{entry.image_size} pixels")
-        )
+    result = min(results, key=lambda result: (len(departures(result)), result.top1))
+    differences = departures(result) + list(_differences_of_training(record, entry))
+    side = int(wanted["size"] or entry.image_size)
+    if result.image_side is not None and result.image_side != side:
+        differences.append(Difference("size", f"{result.image_side} pixels", f"{side} pixels"))
+    differences += _differences_of_recipe(record, entry)
     return Gate(published, result.protocol, result.top1, result.top5, tuple(differences))
 
 
@@ -167,29 +194,35 @@ def _results(record: RunRecord) -> Iterator[_Result]:
         best = record.best
         yield _Result("center crop", 100 * (1 - best.top1), 100 * (1 - best.top5), side)
     for found in record.evaluations.values():
-        if found.split != schema.VALIDATION or found.own_data is False:
-            continue
-        top1, top5 = 100 * (1 - found.top1), 100 * (1 - found.top5)
-        yield _Result(_protocol_of(found), top1, top5, _side(found.image_size) or side)
+        if found.split == schema.VALIDATION and found.own_data is not False:
+            yield _evaluated(found, side)
 
 
-def _protocol_of(evaluation: Evaluation) -> str:
-    """How an evaluation was done, in the registry's words."""
-    words = _OUR_PROTOCOLS.get(evaluation.protocol, evaluation.protocol)
-    for members, noun in ((evaluation.ensemble, "nets"), (evaluation.scales, "scales")):
-        if members and len(members) > 1:
-            words += f", {len(members)} {noun}"
-    return words
+def _evaluated(found: Evaluation, side: int | None) -> _Result:
+    scales = len(found.scales or ()) or 1
+    crops = _OUR_PROTOCOLS.get(found.protocol, found.protocol)
+    if found.protocol == files.CROPS_144:  # its scales are a part of the number
+        crops, scales = f"{_CROPS_OF_A_SCALE * len(found.scales or range(4))} crops", 1
+    return _Result(
+        crops,
+        100 * (1 - found.top1),
+        100 * (1 - found.top5),
+        _side(found.image_size) or side,
+        nets=len(found.ensemble or ()) or 1,
+        scales=scales,
+    )
 
 
 def _differences_of_training(record: RunRecord, entry: nets.Net) -> Iterator[Difference]:
     """How the training departs from one on all of ILSVRC by the net's recipe."""
-    recipe = f"{entry.name}.cfg"
-    epochs = _recipe_epochs(recipe)
+    file = f"{entry.name}.cfg"
+    recipe = _recipe(file)
     if record.imported:
         yield Difference("weights", f"imported from {record.imported}", "trained")
-    elif epochs is not None and abs(record.epochs - epochs) > _EPOCHS_TOLERANCE * epochs:
-        yield Difference("epochs", f"{record.epochs:.4g}", f"{epochs:.4g} by flags/{recipe}")
+    elif recipe:
+        epochs = _epochs(recipe)
+        if abs(record.epochs - epochs) > _EPOCHS_TOLERANCE * epochs:
+            yield Difference("epochs", f"{record.epochs:.4g}", f"{epochs:.4g} by flags/{file}")
     data = record.data
     if data and data.num_classes != CLASSES:
         yield Difference("data", f"{data.num_classes:,} classes", f"{CLASSES:,}")
@@ -204,6 +237,18 @@ def _differences_of_training(record: RunRecord, entry: nets.Net) -> Iterator[Dif
     written = parse_call(record.net)
     if written.keywords:
         yield Difference("options", str(written), entry.name)
+
+
+def _differences_of_recipe(record: RunRecord, entry: nets.Net) -> Iterator[Difference]:
+    """Which flags of the training are not those of the net's recipe."""
+    file = f"{entry.name}.cfg"
+    recipe = _recipe(file)
+    if recipe is None or record.config is None or record.imported:
+        return
+    for name, kind in _RECIPE.items():
+        ours, theirs = (_flag(config, name) for config in (record.config, recipe))
+        if ours != theirs:
+            yield Difference(kind, f"{name} {ours}", f"{theirs} by flags/{file}")
 
 
 def _entry(record: RunRecord) -> nets.Net | None:
@@ -224,12 +269,22 @@ def _registered() -> dict[str, nets.Net]:
 
 
 @functools.cache
-def _recipe_epochs(name: str) -> float | None:
-    """For how many epochs a flag file trains; None where there is no such file."""
+def _recipe(name: str) -> TrainConfig | None:
+    """What a flag file says; None where there is no such file."""
     try:
-        return read_flag_file(_FLAG_FILES / name).train_epochs
+        return read_flag_file(_FLAG_FILES / name)
     except UserError:
         return None
+
+
+def _epochs(recipe: TrainConfig) -> float:
+    """How long a recipe trains on all of ILSVRC."""
+    images = recipe.train_steps * recipe.pipeline.train_batch_size
+    return images / schema.ILSVRC2012_IMAGES[schema.TRAIN] or recipe.train_epochs
+
+
+def _flag(config: TrainConfig, name: str) -> Any:
+    return getattr(config if hasattr(config, name) else config.pipeline, name)
 
 
 def _side(size: Size | None) -> int | None:

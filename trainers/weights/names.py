@@ -240,10 +240,11 @@ _V2 = ("resnet50_v2_keras", "resnet101_v2_keras", "resnet152_v2_keras")
 _V1 = ("resnet50", "resnet101", "resnet152")
 _V1_5 = ("resnet50_v1_5", "resnet101_v1_5", "resnet152_v1_5")
 _BASIC = ("resnet18", "resnet34")
-_RESNEXT = ("resnext50_32x4d", "resnext101_64x4d")
+_RESNEXT = ("resnext50_32x4d", "resnext101_64x4d", "wide_resnet50_2")
 _VGG_KERAS = ("vgg16", "vgg19")
 _VGG = ("vgg11", "vgg13", "vgg16", "vgg19")
-_DENSENET = ("densenet121", "densenet169", "densenet201")
+_DENSENET_KERAS = ("densenet121", "densenet169", "densenet201")
+_DENSENET = (*_DENSENET_KERAS, "densenet161")
 _MOBILENET = ("mobilenet_v1", "mobilenet_v1_075", "mobilenet_v1_050", "mobilenet_v1_025")
 _NO_PADDING = "torchvision does not pad conv10, the authors and we do: logits differ a little"
 
@@ -251,7 +252,7 @@ ORIGINS: Mapping[tuple[Form, str], Origin] = {
     **{("keras", name): Origin(_keras_resnet, _CAFFE) for name in _V1},
     **{("keras", name): Origin(_keras_resnet_v2, _TF) for name in _V2},
     **{("keras", name): Origin(_keras_vgg, _CAFFE) for name in _VGG_KERAS},
-    **{("keras", name): Origin(_keras_densenet, _TORCH) for name in _DENSENET},
+    **{("keras", name): Origin(_keras_densenet, _TORCH) for name in _DENSENET_KERAS},
     **{("keras", name): Origin(_keras_mobilenet, _TF) for name in _MOBILENET},
     ("keras", "inception_v3"): Origin(_keras_inception_v3, _TF),
     **{

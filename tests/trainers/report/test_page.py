@@ -76,7 +76,8 @@ def test_it_says_ours_the_papers_and_what_differs(tmp_path):
     text = page.page(find_records(tmp_path))
     row = re.search(r"<tbody>\n(<tr>.*?</tr>)", text)[1]
     assert "40.0 %" in row and "59.3 %" in row
-    assert re.findall(r'class="chip">([^<]*)<', row) == ["crops", "epochs", "data", "size"]
+    chips = re.findall(r'class="chip">([^<]*)<', row)
+    assert chips == ["crops", "epochs", "data", "size", "rate", "decay", "augmentation"]
     assert "crops: center crop here, 10 crops there" in text
     assert "epochs: 2 here, 90 by flags/alexnet.cfg there" in text
 

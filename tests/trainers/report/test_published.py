@@ -1,9 +1,14 @@
 """Ours beside the published figure, and every way in which they were not measured alike."""
 
+import dataclasses
+
 import pytest
 
 import nets
+from pipelines.config import PipelineConfig
+from tests.conftest import ROOT
 from tests.making.run_folders import make_run
+from trainers.config import read_flag_file
 from trainers.report import page, published, tables
 from trainers.run_folder.records import find_records, read_record
 
@@ -20,10 +25,20 @@ def evaluate(run, protocol, **values):
     run.write_json(f"evaluation_{protocol}_validation.json", found | values)
 
 
-def test_a_run_by_the_papers_protocol_differs_in_nothing(tmp_path):
-    run = make_run(tmp_path, net="alexnet", top1s=[0.5] * 90, data=ILSVRC)
+def recipe(name, **changes):
+    """The flags of a recipe, as make_run takes them."""
+    config = dataclasses.asdict(read_flag_file(ROOT / f"flags/{name}.cfg"))
+    own = ("experiment", "experiment_is_default", "runs_dir", "pipeline")
+    pipeline = PipelineConfig(**config["pipeline"])
+    return {key: value for key, value in config.items() if key not in own} | {
+        "pipeline": dataclasses.replace(pipeline, **changes)
+    }
+
+
+def test_a_run_by_the_papers_protocol_and_recipe_differs_in_nothing(tmp_path):
+    run = make_run(tmp_path, top1s=[0.5] * 90, data=ILSVRC, **recipe("alexnet"))
     evaluate(run, "ten_crop", top1=0.6, top5=0.82)
-    first, second = published.gates(read_record(run.directory))
+    first, second, _ = published.gates(read_record(run.directory))
     assert first.published == nets.entry("alexnet").errors[0]
     assert (first.top1, first.top5) == (pytest.approx(40), pytest.approx(18))
     assert first.protocol == "10 crops"
@@ -43,7 +58,38 @@ def test_every_departure_is_named(tmp_path):
     assert "data: 20 validation images here, 50,000 there" in said
     assert "data: generated images here, photographs there" in said
     assert "size: 64 pixels here, 224 pixels there" in said
-    assert gate.kinds[:4] == ["crops", "epochs", "data", "size"]
+    assert "decay: weight_decay 0.0 here, 0.0005 by flags/alexnet.cfg there" in said
+    assert {"crops", "epochs", "data", "size", "rate", "decay", "augmentation"} <= set(gate.kinds)
+
+
+def test_another_optimizer_and_augmentation_are_departures(tmp_path):
+    flags = recipe("alexnet", train_map="decode_center_crop(224)")
+    run = make_run(tmp_path, top1s=[0.5] * 90, data=ILSVRC, **flags | {"optimizer": "adam()"})
+    evaluate(run, "ten_crop")
+    gate = published.gates(read_record(run.directory))[0]
+    assert gate.kinds == ["optimizer", "augmentation"]
+
+
+def test_a_recipe_in_steps_is_compared_by_its_epochs(tmp_path):
+    run = make_run(tmp_path, net="squeezenet1_0", top1s=[0.5] * 3, data=ILSVRC)
+    gate = published.gates(read_record(run.directory))[0]
+    assert "epochs: 3 here, 67.94 by flags/squeezenet1_0.cfg there" in map(str, gate.differences)
+
+
+def test_crops_are_counted(tmp_path):
+    run = make_run(tmp_path, net="googlenet", data=ILSVRC, top1s=())
+    evaluate(run, "crops_144", scales=[256])
+    of_144 = published.gates(read_record(run.directory))[3]
+    assert "crops: 36 crops here, 144 crops there" in map(str, of_144.differences)
+    evaluate(run, "crops_144", scales=[256, 288, 320, 352])
+    of_144 = published.gates(read_record(run.directory))[3]
+    assert not {"crops", "scales"} & set(of_144.kinds)
+
+
+def test_a_figure_at_another_size_is_compared_at_that_size(tmp_path):
+    run = make_run(tmp_path, net="resnet50_v2", data=ILSVRC)
+    gate = published.gates(read_record(run.directory))[0]
+    assert "size: 224 pixels here, 299 pixels there" in map(str, gate.differences)
 
 
 def test_options_of_the_net_are_a_departure(tmp_path):
@@ -56,7 +102,7 @@ def test_scales_and_ensembles_are_compared_with_what_was_averaged_alike(tmp_path
     run = make_run(tmp_path, net="vgg16", data=ILSVRC)
     evaluate(run, "dense", top1=0.72)
     evaluate(run, "dense_multi_scale", top1=0.74, scales=[256, 384, 512])
-    one_scale, three_scales, _ = published.gates(read_record(run.directory))
+    one_scale, three_scales, *_ = published.gates(read_record(run.directory))
     assert one_scale.top1 == pytest.approx(28)
     assert three_scales.top1 == pytest.approx(26)
     assert "scales" not in one_scale.kinds + three_scales.kinds
@@ -91,7 +137,7 @@ def test_an_ensemble_is_beside_the_papers_ensemble(tmp_path):
     run = make_run(tmp_path, net="alexnet", data=ILSVRC)
     found = {"protocol": "ten_crop", "split": "validation", "images": 20, "top1": 0.6, "top5": 0.8}
     run.write_json("ensemble_ten_crop_validation.json", found | {"ensemble": ["a"] * 5})
-    _, five = published.gates(read_record(run.directory))
+    _, five, _ = published.gates(read_record(run.directory))
     assert "nets" not in five.kinds
     assert five.protocol == "10 crops, 5 nets"
 

@@ -63,12 +63,14 @@ TORCHVISION_ARRAYS = {
     "resnet18": 102,
     "resnet50_v1_5": 267,
     "resnext50_32x4d": 267,
+    "wide_resnet50_2": 267,
     "vgg11": 22,
     "vgg16": 32,
     "alexnet_owt": 16,
     "squeezenet1_0": 52,
     "squeezenet1_1": 52,
     "densenet121": 606,
+    "densenet161": 806,
     "inception_v3_torchvision": 484,
 }
 
