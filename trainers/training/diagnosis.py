@@ -6,7 +6,6 @@ made again from its number, and answers in lines for people. `Inquiry` asks them
 """
 
 import dataclasses
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +23,7 @@ from trainers.training.logbook import Logbook
 from trainers.training.trainer import Trainer
 
 NON_FINITE_FILE = "non_finite_step_{}.npz"
-# A loss this close to ln(classes) is chance level, relatively: predicting the class frequencies.
+# A loss this close to that of guessing is chance level, relatively.
 CHANCE_MARGIN = 0.02
 # Below this share of the largest level a batch's images count as constant.
 CONSTANT_STD = 1e-3
@@ -59,14 +58,21 @@ class Inquiry:
             self._logbook.say(f"warning: {finding}")
 
     def warn_of_chance(self, step: int, loss: float, learning_rate: float) -> None:
-        """Says so, and why perhaps, where the mean loss (nats) is still that of guessing."""
-        classes = self._pipeline.dataset.num_classes
-        if not at_chance(loss, classes):
-            return
+        """Says so, and why perhaps, where the mean objective is still that of guessing."""
+        classes, net = self._pipeline.dataset.num_classes, self._net
         batch = self._global_batch(step)
+        chance = losses.of_guessing(
+            batch["label"],
+            classes,
+            net.package.entry(net.name).auxiliary_weights,
+            loss=losses.LOSSES.make(self._config.loss),
+            label_smoothing=self._config.label_smoothing,
+        )
+        if not at_chance(loss, chance):
+            return
         self._logbook.say(
-            f"warning: after {step} steps the loss is {loss:.3f}, and guessing among {classes} "
-            f"classes gives ln({classes}) = {math.log(classes):.3f}. Possible reasons:"
+            f"warning: after {step} steps the loss is {loss:.4g}, and that of guessing among "
+            f"{classes} classes is {chance:.4g}. Possible reasons:"
         )
         for finding in why_at_chance(
             self._net.build_for(batch["image"]),
@@ -138,9 +144,9 @@ def degenerate_data(images: np.ndarray, labels: np.ndarray) -> list[str]:
     return findings
 
 
-def at_chance(loss: float, num_classes: int) -> bool:
-    """Whether a mean loss (nats) is what predicting no class above another gives."""
-    return abs(loss / math.log(num_classes) - 1) < CHANCE_MARGIN if num_classes > 1 else False
+def at_chance(loss: float, chance: float) -> bool:
+    """Whether a mean loss is that of guessing, `losses.of_guessing`, which is 0 for one class."""
+    return chance > 0 and abs(loss / chance - 1) < CHANCE_MARGIN
 
 
 def why_at_chance(
