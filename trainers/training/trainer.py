@@ -20,8 +20,8 @@ from trainers.run_folder.folder import Run
 from trainers.training import models
 from trainers.training.agenda import Agenda
 from trainers.training.devices import gpus, memory
+from trainers.training.devices.pace import stamped
 from trainers.training.devices.replicas import Devices
-from trainers.training.pace import stamped
 from trainers.training.schedules import SCHEDULES, Position, with_warmup
 from trainers.training.step import COLUMNS, TrainStep
 from trainers.training.validation import CenterCrop, Score
