@@ -136,17 +136,24 @@ class Trainer:
 
         return self.devices.distribute(made)
 
-    def take_steps(self, batches: Any, count: int) -> np.ndarray:
+    def take_steps(
+        self, batches: Any, count: int, rates: Sequence[float] | None = None
+    ) -> np.ndarray:
         """Takes the next `count` steps; their rows, as `TrainStep.take_steps` gives them.
 
         The state is left as it is: the rows may say that a step failed.
+
+        Args:
+            batches: what `batches` gave.
+            count: how many steps.
+            rates: their learning rates; None: as the flags say.
 
         Raises:
             UserError: a device's memory is not enough.
         """
         first = self.state.step
         steps = range(first, first + count)
-        rates: Sequence[float] = [self.learning_rate(step) for step in steps]
+        rates = [self.learning_rate(step) for step in steps] if rates is None else rates
         decays = [average_decay(self.config.ema_decay, step) for step in steps]
         try:
             return self.step.take_steps(batches, rates, decays)
