@@ -23,7 +23,7 @@ from trainers.training.logbook import Logbook
 from trainers.training.trainer import Trainer
 
 NON_FINITE_FILE = "non_finite_step_{}.npz"
-# A loss this close to that of guessing is chance level, relatively.
+# A loss that is not below that of guessing by more than this share is at chance level.
 CHANCE_MARGIN = 0.02
 # Below this share of the largest level a batch's images count as constant.
 CONSTANT_STD = 1e-3
@@ -58,7 +58,7 @@ class Inquiry:
             self._logbook.say(f"warning: {finding}")
 
     def warn_of_chance(self, step: int, loss: float, learning_rate: float) -> None:
-        """Says so, and why perhaps, where the mean objective is still that of guessing."""
+        """Says so, and why perhaps, where the mean objective is no better than guessing."""
         classes, net = self._pipeline.dataset.num_classes, self._net
         batch = self._global_batch(step)
         chance = losses.of_guessing(
@@ -145,8 +145,12 @@ def degenerate_data(images: np.ndarray, labels: np.ndarray) -> list[str]:
 
 
 def at_chance(loss: float, chance: float) -> bool:
-    """Whether a mean loss is that of guessing, `losses.of_guessing`, which is 0 for one class."""
-    return chance > 0 and abs(loss / chance - 1) < CHANCE_MARGIN
+    """Whether a mean loss is no better than that of guessing, `losses.of_guessing`.
+
+    It may be far above: an untrained net's binary cross-entropy is, which says that each class is
+    there or not with equal chances. Of one class there is nothing to guess, and it is 0.
+    """
+    return chance > 0 and loss > (1 - CHANCE_MARGIN) * chance
 
 
 def why_at_chance(

@@ -42,9 +42,10 @@ def test_constant_images_are_noticed():
     assert "constant" in finding
 
 
-def test_a_loss_near_that_of_guessing_is_at_chance():
+def test_a_loss_near_or_above_that_of_guessing_is_at_chance():
     assert diagnosis.at_chance(math.log(1000) * 1.01, math.log(1000))
     assert not diagnosis.at_chance(math.log(1000) * 0.9, math.log(1000))
+    assert diagnosis.at_chance(math.log(2), 0.008), "a sigmoid's, of a net that is not trained"
     assert not diagnosis.at_chance(0.0, 0.0), "of one class there is nothing to learn"
 
 
