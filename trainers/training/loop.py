@@ -168,6 +168,7 @@ class Loop:
             case Event.DIAGNOSE:
                 loss = state.window[LOSS] / state.window[IMAGES]
                 self._inquiry.warn_of_chance(state.step, loss, trainer.learning_rate(state.step))
+                logbook.restart_clock()
             case Event.LOG:
                 logbook.train(state.step, state.window, trainer.learning_rate(state.step - 1))
                 state.window = [0.0] * COLUMNS
