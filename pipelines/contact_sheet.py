@@ -19,6 +19,7 @@ from pipelines.reading.dataset import Dataset
 # All in pixels, but for the last two.
 _TILE = 192
 _GAP = 10
+_BOX_WIDTH = 3
 _LINE = 13
 _FONT = 11
 _CHARACTERS = 31
@@ -96,7 +97,8 @@ def _on_host(
         if "box" in choices[0]:
             top, left, height, width = choices[0]["box"].numpy().tolist()
             corners = (left, top, left + width - 1, top + height - 1)
-            ImageDraw.Draw(image).rectangle(corners, outline=_BOX_COLOR, width=3)
+            wide = max(1, round(_BOX_WIDTH * max(image.size) / _TILE))
+            ImageDraw.Draw(image).rectangle(corners, outline=_BOX_COLOR, width=wide)
         tiles.append(np.asarray(image))
     captions = [
         f"{dataset.words[int(example['label'])]}, {tile.shape[1]}x{tile.shape[0]}"
@@ -120,27 +122,48 @@ def _on_device(dataset: Dataset, chain: Chain, batch: Example, seeds: tf.Tensor)
     columns = []
     for call, function, choices in zip(chain.calls, chain.functions, drawn, strict=True):
         batch = function.apply(batch, choices)
-        said = [function.describe(_numbers(choice)) for choice in _rows(choices, len(seeds))]
-        columns.append(Column(f"device: {call}", _visible(batch["image"]), said))
+        rows = _rows(choices, len(seeds))
+        if function.pairs:  # both are mixed by what the first has drawn
+            rows = [rows[place - place % 2] for place in range(len(rows))]
+        tiles, ranges = _visible(batch["image"])
+        said = [function.describe(_numbers(choice)) for choice in rows]
+        captions = [", ".join(filter(None, both)) for both in zip(said, ranges, strict=True)]
+        columns.append(Column(f"device: {call}", tiles, captions))
+    values = batch["image"].numpy()
     captions = [
-        f"{_label(dataset, label)}, values {image.min():.3g} to {image.max():.3g}"
-        for label, image in zip(batch["label"].numpy(), batch["image"].numpy(), strict=True)
+        f"{_label(dataset, label)}, {_range(image)}"
+        for label, image in zip(batch["label"].numpy(), values, strict=True)
     ]
-    shape = "x".join(str(side) for side in batch["image"].shape)
-    return [*columns, Column(f"given to the net: {shape}", _visible(batch["image"]), captions)]
+    shape = "x".join(str(side) for side in values.shape)
+    tiles, _ = _visible(batch["image"])
+    return [*columns, Column(f"given to the net: {shape}", tiles, captions)]
 
 
-def _visible(images: tf.Tensor) -> list[np.ndarray]:
-    """Levels of a batch: as they are, or stretched to 0..255 together if they are no levels."""
+def _visible(images: tf.Tensor) -> tuple[list[np.ndarray], list[str]]:
+    """Tiles of a batch, and what to say under them.
+
+    Levels are as they are. What is none is stretched to 0..255, all images alike, and each one's
+    own range is said.
+    """
     values = tf.cast(images, tf.float32).numpy()
     low, high = float(values.min()), float(values.max())
+    ranges = [""] * len(values)
     if low < 0 or high > 255 or high <= 1:
+        ranges = [_range(image) for image in values]
         values = (values - low) * (255 / max(high - low, 1e-6))
-    return list(np.round(values).astype(np.uint8))
+    return list(np.round(values).astype(np.uint8)), ranges
+
+
+def _range(values: np.ndarray) -> str:
+    return f"values {values.min():.3g} to {values.max():.3g}"
 
 
 def _thumbnail(tile: np.ndarray) -> Image.Image:
+    """A tile's picture: a small one by a whole factor, so that each of its pixels is a square."""
     image = Image.fromarray(tile)
+    factor = _TILE // max(image.size)
+    if factor > 1:
+        return image.resize([factor * side for side in image.size], Image.Resampling.NEAREST)
     image.thumbnail((_TILE, _TILE))
     return image
 

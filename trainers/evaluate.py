@@ -8,6 +8,9 @@ Builds each net from its run's own copy of its source. Prints top-1 and top-5 ac
 goes into the (first) run folder, a file for each protocol, split and data set, or into --output.
 """
 
+import os
+import pathlib
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,9 @@ def main() -> None:
 
     found = evaluation.evaluate(config, _say)
     print(f"written to {found.file}")
+    runs_dir = os.path.relpath(pathlib.Path(found.result.scored[0].run).absolute().parents[1])
+    words = ("python", "trainers/runs.py", "report", f"--runs_dir={runs_dir}")
+    print(f"next: {shlex.join(words)}")
 
 
 def _say(found: "Evaluation") -> None:

@@ -127,6 +127,8 @@ def test_beam_makes_the_same_bytes(dataset, photographs, tmp_path):
 def test_the_embedded_sample_needs_no_source(tmp_path):
     said = succeed("build_tfrecords", f"--data_dir={tmp_path}")
     assert "GENERATED" in said
+    flags = f"--flagfile=flags/demo.cfg --data_dir={schema.find_dataset(tmp_path)}"
+    assert said.endswith(f"next: python trainers/train.py {flags}\n")
     manifest = schema.Manifest.load(schema.find_dataset(tmp_path))
     assert (manifest.name, manifest.generated) == ("generated", True)
     assert (manifest.num_records("train"), manifest.num_records("validation")) == (1000, 200)

@@ -107,8 +107,26 @@ def test_alexnet_has_the_same_losses_on_one_replica_and_on_two(real_data, tmp_pa
 def finished(generated_data, tmp_path_factory) -> pathlib.Path:
     """A run folder of twelve steps, evaluated after every fourth."""
     runs = tmp_path_factory.mktemp("runs")
-    train(generated_data, runs, "--train_steps=12", "--eval_epochs=0.0667")
+    done = train(generated_data, runs, "--train_steps=12", "--eval_epochs=0.0667")
+    (runs / "printed.txt").write_text(done.stdout)
     return runs / "demo" / "1"
+
+
+def test_a_training_says_what_begins_what_is_best_and_what_comes_next(finished, generated_data):
+    printed = (finished.parents[1] / "printed.txt").read_text()
+    before = printed[: printed.index("step 2/12")].splitlines()
+    assert before[:2] == [
+        f"run folder: {finished}",
+        "net: resnet10(width=4), 20,382 parameters, float32, 1 x CPU",
+    ]
+    data = schema.find_dataset(generated_data)
+    assert f"data: {data}, 1,000 images of 10 classes, 200 to validate on, as 64x64" in before
+    assert "steps: 62 an epoch of 16 images each, 12 in all; the first step compiles" in before
+    *_, best, evaluation, report = printed.splitlines()
+    assert best.startswith("best checkpoint: step ") and best.endswith("checkpoints/best.npz")
+    assert evaluation == f"next: python trainers/evaluate.py --run={finished}"
+    assert report == f"next: python trainers/runs.py report --runs_dir={finished.parents[1]}"
+    assert "\r" not in printed and "\x1b" not in printed, "it reads well in a pipe"
 
 
 def test_a_run_folder_holds_what_its_docstring_says(finished):
@@ -145,6 +163,7 @@ def test_evaluate_scores_every_image_as_the_run_did(finished):
     line = read_metrics(finished)[-1]
     assert scored["images"] == line.images
     assert f"over {scored['images']} images" in done.stdout
+    assert "next: python trainers/runs.py report --runs_dir=" in done.stdout
     assert scored["top1"] == line.top1
     assert scored["loss"] == pytest.approx(line.loss, rel=1e-6)
     again = run_command(

@@ -1,5 +1,6 @@
 """The commands of the room, as users run them."""
 
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from base.comparison import OURS
 from benchmarks.input_pipelines import BOUND
 from pipelines import measurement
 from pipelines.config import PipelineConfig
-from pipelines.contact_sheet import Column, painted
+from pipelines.contact_sheet import Column, columns_of, painted
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from tests.conftest import ROOT
@@ -87,10 +88,37 @@ def test_a_contact_sheets_rows_are_as_high_as_their_tiles():
     tiles = [np.full((*shape, 3), green, np.uint8) for shape in shapes]
     columns = [Column("a", tiles, ["low", "high"]), Column("b", tiles[::-1], ["x", "y " * 40])]
     sheet = np.asarray(painted([columns[0], columns[0]]))
-    assert len(sheet) < 40 + 180 + 100
+    assert len(sheet) < 3 * 40 + 180 + 100
     for drawn in (columns[:1], columns):
         seen = (np.asarray(painted(drawn)) == green).all(-1).sum()
-        assert seen == len(drawn) * (40 * 60 + 180 * 100)  # nothing is written over a tile
+        # The small one is three times as large. Nothing is written over a tile.
+        assert seen == len(drawn) * (3 * 40 * 3 * 60 + 180 * 100)
+
+
+def test_a_small_images_pixels_are_squares_in_a_contact_sheet():
+    pixels = np.random.default_rng(0).integers(0, 200, (64, 48, 3), np.uint8)
+    sheet = np.asarray(painted([Column("a", [pixels], ["b"])]))
+    rows, columns = ((sheet[30:] != 255).all(-1)).nonzero()
+    tile = sheet[30 + rows.min() :, columns.min() :][: 3 * 64, : 3 * 48]
+    np.testing.assert_array_equal(tile, pixels.repeat(3, axis=0).repeat(3, axis=1))
+
+
+@pytest.mark.parametrize("mixing", ["mixup(0.2)", "cutmix(1.0)", "mixup_or_cutmix()"])
+def test_a_contact_sheet_says_of_both_images_of_a_pair_how_they_were_mixed(directory, mixing):
+    config = PipelineConfig(
+        data_dir=str(directory),
+        train_map="decode_random_crop(24)",
+        train_device_map=f"{mixing}|mean_std",
+        eval_map="decode_center_crop(24)",
+    )
+    columns = columns_of(open_dataset(config), config, 4)
+    mixed, normalised, given = columns[-3:]
+    assert mixed.captions[::2] == mixed.captions[1::2]
+    assert mixed.captions[0] != mixed.captions[2] and "share" in mixed.captions[0]
+    assert all(re.fullmatch(r"values -\S+ to \S+", said) for said in normalised.captions)
+    if mixing.startswith("mixup("):
+        share = float(mixed.captions[0].removeprefix("share "))
+        assert f"{max(share, 1 - share):.0%}" in given.captions[1]
 
 
 @pytest.mark.end_to_end

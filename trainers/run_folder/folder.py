@@ -10,7 +10,7 @@
                       channel mean and std; the size of the images that the net is given
     statistics.npz    the data set's statistics, which the device chains of later commands need
     metrics.jsonl     one JSON object a line, in the order of steps
-    curves.png        loss and accuracy over the steps
+    curves.png        loss, accuracy and learning rate over the epochs
     checkpoints/      the last ones, and best.npz
     history.json      who has trained it, when, and how that ended; of a failure the reason
     result.json       the last line of each split; written when the run is finished

@@ -3,16 +3,21 @@
 import dataclasses
 import math
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from base.errors import UserError
 from base.files import atomic
 from base.typed_json import FileError, NotJsonError
 from data_prep import schema
 from trainers.run_folder import files
-from trainers.run_folder.files import Line
+from trainers.run_folder.files import Line, TrainLine
 
 METRICS_FILE = "metrics.jsonl"
 CURVES_FILE = "curves.png"
+# What is so many times as large as this share of a run's losses is a spike, which flattens its
+# curve: no loss that falls from that of guessing does so. Of few losses nobody knows.
+SPIKE, USUAL_SHARE, FEW_LOSSES = 3.0, 0.9, 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,14 +101,17 @@ def read_metrics(run_dir: pathlib.Path) -> list[Line]:
 
 
 def draw_curves(run_dir: pathlib.Path, title: str) -> pathlib.Path:
-    """Draws loss and top-1 accuracy over epochs, train and validation; returns the PNG's path."""
+    """Draws loss, top-1 accuracy and learning rate over epochs; returns the PNG's path.
+
+    A line marks the best evaluation, of equal ones the last, as the best checkpoint is.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     lines = read_metrics(run_dir)
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    loss_axes, top1_axes = figure.subplots(1, 2)
+    loss_axes, top1_axes, rate_axes = figure.subplots(1, 3, width_ratios=(3, 3, 2))
     for split, style in ((schema.TRAIN, "-"), (schema.VALIDATION, "o-")):
         points = [line for line in lines if line.split == split]
         epochs = [line.epoch for line in points]
@@ -111,15 +119,43 @@ def draw_curves(run_dir: pathlib.Path, title: str) -> pathlib.Path:
         loss_axes.plot(epochs, losses, style, label=split, ms=3)
         top1_axes.plot(epochs, [100 * line.top1 for line in points], style, label=split, ms=3)
     loss_axes.set(xlabel="epoch", ylabel="loss (nats)")
+    _leave_spikes_out(loss_axes, [line.loss for line in lines if line.loss is not None])
     top1_axes.set(xlabel="epoch", ylabel="top-1 accuracy (%)", ylim=(0, 100))
-    for axes in (loss_axes, top1_axes):
+    rates = [(line.epoch, line.learning_rate) for line in lines if isinstance(line, TrainLine)]
+    rates = [(epoch, math.nan if rate is None else rate) for epoch, rate in rates]
+    rate_axes.plot(*zip(*rates, strict=True) if rates else ((), ()), color="C2")
+    rate_axes.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
+    evaluated = [line for line in lines if line.split == schema.VALIDATION]
+    best = max(evaluated, key=lambda line: (line.top1, line.step), default=None)
+    for axes in (loss_axes, top1_axes, rate_axes):
         axes.grid(alpha=0.3)
+        if best is not None:
+            said = f"best: {100 * best.top1:.1f} % at epoch {best.epoch:.4g}"
+            axes.axvline(best.epoch, ls="--", lw=1, color="0.4", label=said)
+    for axes in (loss_axes, top1_axes):
         axes.legend()
     figure.suptitle(title)
     path = run_dir / CURVES_FILE
     with atomic(path) as file:
         figure.savefig(file, format="png", dpi=120)
     return path
+
+
+def _leave_spikes_out(axes: Any, losses: Sequence[float]) -> None:
+    """Ends the axis of losses below the few that would flatten all others, and says so."""
+    if len(losses) < FEW_LOSSES:
+        return
+    usual = sorted(losses)[int(USUAL_SHARE * (len(losses) - 1))]
+    kept = [loss for loss in losses if loss <= SPIKE * usual]
+    spikes = len(losses) - len(kept)
+    if spikes:
+        low, high = min(kept), max(kept)
+        margin = 0.05 * (high - low) or 0.05 * high
+        axes.set_ylim(low - margin, high + margin)
+        axes.set_title(
+            f"not shown: {spikes} of {len(losses)} losses, up to {max(losses):.3g}",
+            fontsize="small",
+        )
 
 
 def _whole_lines(path: pathlib.Path, text: str) -> list[Line]:

@@ -6,7 +6,6 @@ made again from its number, and answers in lines for people. `Inquiry` asks them
 """
 
 import dataclasses
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +23,7 @@ from trainers.training.logbook import Logbook
 from trainers.training.trainer import Trainer
 
 NON_FINITE_FILE = "non_finite_step_{}.npz"
-# A loss this close to ln(classes) is chance level, relatively: predicting the class frequencies.
+# A loss that is not below that of guessing by more than this share is at chance level.
 CHANCE_MARGIN = 0.02
 # Below this share of the largest level a batch's images count as constant.
 CONSTANT_STD = 1e-3
@@ -59,14 +58,21 @@ class Inquiry:
             self._logbook.say(f"warning: {finding}")
 
     def warn_of_chance(self, step: int, loss: float, learning_rate: float) -> None:
-        """Says so, and why perhaps, where the mean loss (nats) is still that of guessing."""
-        classes = self._pipeline.dataset.num_classes
-        if not at_chance(loss, classes):
-            return
+        """Says so, and why perhaps, where the mean objective is no better than guessing."""
+        classes, net = self._pipeline.dataset.num_classes, self._net
         batch = self._global_batch(step)
+        chance = losses.of_guessing(
+            batch["label"],
+            classes,
+            net.package.entry(net.name).auxiliary_weights,
+            loss=losses.LOSSES.make(self._config.loss),
+            label_smoothing=self._config.label_smoothing,
+        )
+        if not at_chance(loss, chance):
+            return
         self._logbook.say(
-            f"warning: after {step} steps the loss is {loss:.3f}, and guessing among {classes} "
-            f"classes gives ln({classes}) = {math.log(classes):.3f}. Possible reasons:"
+            f"warning: after {step} steps the loss is {loss:.4g}, and that of guessing among "
+            f"{classes} classes is {chance:.4g}. Possible reasons:"
         )
         for finding in why_at_chance(
             self._net.build_for(batch["image"]),
@@ -138,9 +144,13 @@ def degenerate_data(images: np.ndarray, labels: np.ndarray) -> list[str]:
     return findings
 
 
-def at_chance(loss: float, num_classes: int) -> bool:
-    """Whether a mean loss (nats) is what predicting no class above another gives."""
-    return abs(loss / math.log(num_classes) - 1) < CHANCE_MARGIN if num_classes > 1 else False
+def at_chance(loss: float, chance: float) -> bool:
+    """Whether a mean loss is no better than that of guessing, `losses.of_guessing`.
+
+    It may be far above: an untrained net's binary cross-entropy is, which says that each class is
+    there or not with equal chances. Of one class there is nothing to guess, and it is 0.
+    """
+    return chance > 0 and loss > (1 - CHANCE_MARGIN) * chance
 
 
 def why_at_chance(

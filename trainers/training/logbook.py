@@ -19,6 +19,10 @@ from trainers.run_folder.metrics import MetricsLog
 from trainers.training.step import GRADIENT_NORM, IMAGES, INPUT_WAIT, LOSS, STEPS, TOP1, TOP5
 from trainers.training.validation import CONSTANT, Score
 
+# The first estimate of the time that is left rests on steps of so many seconds, and is said where
+# it is long enough to be of use.
+ESTIMATE_SECONDS, LEAST_SECONDS_LEFT = 10.0, 60.0
+
 
 class Logbook:
     """Turns the sums of the steps since the last line into lines, and times them."""
@@ -40,6 +44,7 @@ class Logbook:
         self._total_steps, self._steps_per_epoch = total_steps, steps_per_epoch
         self._log = MetricsLog(run_dir, resumed_step)
         self._progress = ProgressLine(total_steps)
+        self._first_estimate = FirstEstimate(total_steps)
         self._tensorboard_dir = run_dir / "tensorboard"
         self._summaries = None
         if tensorboard:
@@ -52,12 +57,15 @@ class Logbook:
         """Leaves what just happened (an evaluation, a checkpoint) out of the images per second."""
         self._since = time.monotonic()
         self._images = self._waited = 0.0
+        self._first_estimate.restart(self._since)
 
     def steps(self, step: int, rows: Any, window: Sequence[float]) -> None:
         """Takes note of the rows of steps just taken, up to `step`; `window` sums them."""
         self._images += float(rows[:, IMAGES].sum())
         self._waited += float(rows[:, INPUT_WAIT].sum())
         self._progress.show(step, _means(window))
+        if said := self._first_estimate.after(step, time.monotonic()):
+            self.say(said)
 
     def train(self, step: int, window: Sequence[float], learning_rate: float) -> None:
         """Writes a line of train metrics: the means of the steps that `window` sums."""
@@ -169,6 +177,40 @@ class SilentLogbook(Logbook):
 
     def close(self) -> None:
         """Closes nothing."""
+
+
+class FirstEstimate:
+    """Says once how long a training will take, from steps that neither compiled nor began it."""
+
+    def __init__(self, total_steps: int):
+        """`total_steps`: of the whole run."""
+        self._total_steps = total_steps
+        self._step, self._since = 0, 0.0  # of the last call; 0: there was none
+        self._steps, self._seconds, self._said = 0, 0.0, False
+
+    def restart(self, now: float) -> None:
+        """Leaves out what has happened since the last call: an evaluation, a checkpoint."""
+        self._since = now
+
+    def after(self, step: int, now: float) -> str:
+        """The estimate, if it is time for it, after a call whose last step this is; or nothing."""
+        if self._step:  # the first call of a process compiles, and fills the buffers
+            self._steps += step - self._step
+            self._seconds += now - self._since
+        self._step, self._since = step, now
+        if self._said or self._seconds < ESTIMATE_SECONDS:
+            return ""
+        self._said = True
+        left = self._total_steps - step
+        pace = self._seconds / self._steps
+        if left * pace < LEAST_SECONDS_LEFT:
+            return ""
+        minutes = left * pace / 60
+        time_left = f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+        return (
+            f"about {time_left} left: {left:,} steps of {pace:.3g} s, as the last "
+            f"{self._steps} took, evaluations apart"
+        )
 
 
 class ProgressLine:

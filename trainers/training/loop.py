@@ -5,6 +5,7 @@ due, saves, and looks whether it was asked to stop.
 """
 
 import contextlib
+import shlex
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ import tensorflow as tf
 
 from base.errors import UserError
 from trainers.config import OTHERWISE_COMPUTED
+from trainers.run_folder import checkpoints
 from trainers.run_folder.continuing import changes, keep_changes
 from trainers.run_folder.files import Means, Result
 from trainers.run_folder.folder import RESULT_FILE, Run
@@ -68,7 +70,8 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
             contextlib.closing(_open_logbook(trainer, run) if chief else SilentLogbook())
         )
         logbook.say(f"run folder: {run.directory}")
-        for line in (trainer.pipeline.dataset.remark, trainer.memory.line()):
+        remarks = trainer.pipeline.dataset.remark, trainer.memory.line()
+        for line in (*trainer.announcement(), *remarks):
             if line:
                 logbook.say(line)
         if state.step:
@@ -91,6 +94,7 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
             draw_curves(run.directory, title=str(run.directory))
             result = Result(step=state.step, validation=Means(**score.means()))
             run.write_json(RESULT_FILE, result)
+            _say_what_is_there(logbook, run, trainer.config.runs_dir)
     return score
 
 
@@ -164,6 +168,7 @@ class Loop:
             case Event.DIAGNOSE:
                 loss = state.window[LOSS] / state.window[IMAGES]
                 self._inquiry.warn_of_chance(state.step, loss, trainer.learning_rate(state.step))
+                logbook.restart_clock()
             case Event.LOG:
                 logbook.train(state.step, state.window, trainer.learning_rate(state.step - 1))
                 state.window = [0.0] * COLUMNS
@@ -247,6 +252,19 @@ class Loop:
                 f"warning: no checkpoint of step {self._trainer.state.step} was written to "
                 f"{self._run.checkpoints} ({error.strerror}): the training goes on, free some space"
             )
+
+
+def _say_what_is_there(logbook: Logbook, run: Run, runs_dir: str) -> None:
+    """Names the best checkpoint, and the commands that come next."""
+    best = checkpoints.best_state(run.checkpoints)
+    if best is not None and best.validation_errors:
+        top1 = 100 * (1 - best.validation_errors[-1])
+        file = run.checkpoints / checkpoints.BEST
+        logbook.say(f"best checkpoint: step {best.step}, validation top-1 {top1:.1f} %: {file}")
+    evaluation = ("python", "trainers/evaluate.py", f"--run={run.directory}")
+    report = ("python", "trainers/runs.py", "report", f"--runs_dir={runs_dir}")
+    for words in (evaluation, report):
+        logbook.say(f"next: {shlex.join(words)}")
 
 
 def _open_logbook(trainer: Trainer, run: Run) -> Logbook:

@@ -7,11 +7,14 @@ padded last batch of an evaluation.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from base.spec import Registry
 
 TOP_K = 5
+# Logits that a net could give every class, from sure that there is none to undecided.
+_LEVELS = np.linspace(-15.0, 0.0, 61)
 
 
 class Loss(Protocol):
@@ -107,6 +110,36 @@ def with_auxiliary_heads(
     for head, weight in weights.items():
         objective += weight * loss(outputs[head], labels, label_smoothing=label_smoothing)
     return objective, logits
+
+
+def of_guessing(
+    labels: tf.Tensor,
+    num_classes: int,
+    weights: Mapping[str, float],
+    *,
+    loss: Loss = cross_entropy,
+    label_smoothing: float = 0.0,
+) -> float:
+    """The mean objective of the best net that sees nothing and prefers no class: chance level.
+
+    All its logits are one number, the same for each image and head. A softmax does not depend on
+    that number; for a sigmoid the best says how often a class is present.
+
+    Args:
+        labels: of some images, as in `cross_entropy`.
+        num_classes: N.
+        weights: as in `with_auxiliary_heads`, and so are the others.
+    """
+
+    def at(level: float) -> float:
+        logits = tf.fill([len(labels), num_classes], tf.constant(level, tf.float32))
+        outputs = dict.fromkeys(["logits", *weights], logits)
+        objective, _ = with_auxiliary_heads(
+            outputs, labels, weights, loss=loss, label_smoothing=label_smoothing
+        )
+        return float(tf.reduce_mean(objective))
+
+    return min(map(at, _LEVELS))
 
 
 def l2_penalty(variables: Sequence[tf.Variable], weight_decay: float) -> tf.Tensor:

@@ -23,10 +23,10 @@ from trainers.config import TrainConfig
 from trainers.run_folder import checkpoints
 from trainers.training import losses
 from trainers.training.devices import gpus
+from trainers.training.devices.pace import READY, waited
 from trainers.training.devices.replicas import mean_over_replicas
 from trainers.training.models import TrainedNet
 from trainers.training.optimizers import OPTIMIZERS, Optimizer, chosen
-from trainers.training.pace import READY, waited
 
 Batch = dict[str, tf.Tensor]
 

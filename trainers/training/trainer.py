@@ -3,6 +3,7 @@
 `loop` decides when each of these is called. The compiled step itself is in `step`.
 """
 
+import math
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data_prep import schema
 from pipelines.config import Phase
 from pipelines.input_pipeline import InputPipeline
 from trainers.config import TrainConfig
@@ -20,8 +22,8 @@ from trainers.run_folder.folder import Run
 from trainers.training import models
 from trainers.training.agenda import Agenda
 from trainers.training.devices import gpus, memory
+from trainers.training.devices.pace import stamped
 from trainers.training.devices.replicas import Devices
-from trainers.training.pace import stamped
 from trainers.training.schedules import SCHEDULES, Position, with_warmup
 from trainers.training.step import COLUMNS, TrainStep
 from trainers.training.validation import CenterCrop, Score
@@ -84,6 +86,7 @@ class Trainer:
             parts=config.accumulation_steps,
             limit=gpus.smallest_memory() if devices.gpus else None,
         )
+        self._compiled = compiled
         self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
         self._protocol = CenterCrop(self._evaluated, pipeline, devices, compiled=compiled)
         self.state = LoopState(
@@ -92,6 +95,28 @@ class Trainer:
             validation_errors=[],
             window=[0.0] * COLUMNS,
         )
+
+    def announcement(self) -> list[str]:
+        """What is about to be trained, on what, and how long, in three lines."""
+        dataset, agenda, net = self.pipeline.dataset, self.agenda, self.net.model
+        parameters = sum(math.prod(variable.shape) for variable in net.trainable_variables)
+        grows = " at first" if len(self.config.pipeline.sizes_by_epoch()) > 1 else ""
+        height, width = self.pipeline.chains(Phase.TRAIN).image_size
+        kind = "GPU" if self.devices.gpus else "CPU"
+        images = {split: dataset.num_records(split) for split in schema.SPLITS}
+        batch = self.config.pipeline.train_batch_size
+        compiles = "XLA compiles in the first step" if self._compiled else "the first step compiles"
+        if self._compiled and self.devices.gpus:
+            compiles += ", about half a minute"
+        return [
+            f"net: {self.config.net}, {parameters:,} parameters, {self.config.precision}, "
+            f"{self.devices.replicas} x {kind}",
+            f"data: {dataset.directory or 'synthetic'}, {images[schema.TRAIN]:,} images of "
+            f"{dataset.num_classes} classes, {images[schema.VALIDATION]:,} to validate on, as "
+            f"{height}x{width}{grows}",
+            f"steps: {agenda.steps_per_epoch:,} an epoch of {batch:,} images each, "
+            f"{agenda.total_steps:,} in all; {compiles}",
+        ]
 
     def batches(self, *, repeat_first: bool = False) -> Any:
         """A distributed iterator over the batches that the steps from here on take.
@@ -111,17 +136,24 @@ class Trainer:
 
         return self.devices.distribute(made)
 
-    def take_steps(self, batches: Any, count: int) -> np.ndarray:
+    def take_steps(
+        self, batches: Any, count: int, rates: Sequence[float] | None = None
+    ) -> np.ndarray:
         """Takes the next `count` steps; their rows, as `TrainStep.take_steps` gives them.
 
         The state is left as it is: the rows may say that a step failed.
+
+        Args:
+            batches: what `batches` gave.
+            count: how many steps.
+            rates: their learning rates; None: as the flags say.
 
         Raises:
             UserError: a device's memory is not enough.
         """
         first = self.state.step
         steps = range(first, first + count)
-        rates: Sequence[float] = [self.learning_rate(step) for step in steps]
+        rates = [self.learning_rate(step) for step in steps] if rates is None else rates
         decays = [average_decay(self.config.ema_decay, step) for step in steps]
         try:
             return self.step.take_steps(batches, rates, decays)

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from base.errors import UserError
-from trainers.run_folder.files import TrainLine
+from trainers.run_folder.files import TrainLine, ValidationLine
 from trainers.run_folder.metrics import MetricsLog, draw_curves, read_metrics
 
 
@@ -52,3 +54,55 @@ def test_curves_are_a_picture(tmp_path):
     path = draw_curves(tmp_path, "title")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["curves.png", "metrics.jsonl"]
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Draws lines and gives the three axes: loss, top-1, learning rate."""
+
+    def draw(lines):
+        log = MetricsLog(tmp_path, 0)
+        for line in lines:
+            log.write(line)
+        log.close()
+        figures = []
+        monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+        draw_curves(tmp_path, "title")
+        return figures[0].axes
+
+    return draw
+
+
+def train_line(step, loss, rate=0.1):
+    return TrainLine(step=step, epoch=step / 10, loss=loss, top1=0.5, top5=0.7, learning_rate=rate)
+
+
+@pytest.mark.parametrize("place", [0, 7, 19])
+def test_one_loss_that_spikes_does_not_flatten_the_others(drawn, place):
+    falling = [7 / step**0.5 for step in range(1, 21)]
+    falling[place] = 1e6
+    loss_axes, *_ = drawn(train_line(step, loss) for step, loss in enumerate(falling, start=1))
+    assert loss_axes.get_ylim()[1] < 8
+    assert loss_axes.get_title() == "not shown: 1 of 20 losses, up to 1e+06"
+
+
+def test_losses_that_fall_are_all_drawn(drawn):
+    falling = [7 / step**0.5 for step in range(1, 21)]
+    loss_axes, *_ = drawn(train_line(step, loss) for step, loss in enumerate(falling, start=1))
+    assert loss_axes.get_ylim()[1] > 7 and not loss_axes.get_title()
+
+
+def test_the_best_epoch_and_the_rate_are_in_the_curves(drawn):
+    scores = {2: 0.3, 4: 0.6, 6: 0.6, 8: 0.4}
+    validated = [
+        ValidationLine(step=step, epoch=step / 10, loss=1.0, top1=top1, top5=0.9)
+        for step, top1 in scores.items()
+    ]
+    axes = drawn(
+        [train_line(1, 2.0), train_line(3, 1.0, rate=0.01), train_line(5, 0.9, None), *validated]
+    )
+    for each in axes:
+        (mark,) = [line for line in each.lines if line.get_linestyle() == "--"]
+        assert list(mark.get_xdata()) == [0.6, 0.6], "of equal ones the last"
+        assert mark.get_label() == "best: 60.0 % at epoch 0.6"
+    np.testing.assert_array_equal(axes[2].lines[0].get_ydata(), [0.1, 0.01, np.nan])

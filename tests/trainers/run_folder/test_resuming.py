@@ -18,6 +18,7 @@ from trainers.run_folder.folder import Run
 from trainers.run_folder.metrics import MetricsLog, read_metrics
 from trainers.run_folder.records import read_record
 from trainers.training import session
+from trainers.training.logbook import SilentLogbook
 from trainers.training.loop import _stop_signals
 from trainers.training.trainer import Trainer
 
@@ -247,12 +248,12 @@ def test_a_refused_start_leaves_no_run(workspace, monkeypatch):
 
 
 def test_a_hang_up_asks_to_stop_unless_it_was_ignored_from_the_start():
-    with _stop_signals() as received:
+    with _stop_signals(SilentLogbook()) as received:
         os.kill(os.getpid(), signal.SIGHUP)
         assert received() == signal.SIGHUP
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
-        with _stop_signals() as received:
+        with _stop_signals(SilentLogbook()) as received:
             os.kill(os.getpid(), signal.SIGHUP)
             assert received() == 0
     finally:

@@ -1,6 +1,7 @@
 """What is said of trainings that go wrong, on planted causes."""
 
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -41,9 +42,43 @@ def test_constant_images_are_noticed():
     assert "constant" in finding
 
 
-def test_chance_is_the_logarithm_of_the_classes():
-    assert diagnosis.at_chance(math.log(1000) * 1.01, 1000)
-    assert not diagnosis.at_chance(math.log(1000) * 0.9, 1000)
+def test_a_loss_near_or_above_that_of_guessing_is_at_chance():
+    assert diagnosis.at_chance(math.log(1000) * 1.01, math.log(1000))
+    assert not diagnosis.at_chance(math.log(1000) * 0.9, math.log(1000))
+    assert diagnosis.at_chance(math.log(2), 0.008), "a sigmoid's, of a net that is not trained"
+    assert not diagnosis.at_chance(0.0, 0.0), "of one class there is nothing to learn"
+
+
+@pytest.mark.parametrize(
+    ("net", "loss", "labels", "chance"),
+    [
+        ("resnet10", "softmax()", LABELS, math.log(10)),
+        ("googlenet", "softmax()", LABELS, 1.6 * math.log(10)),  # two heads of 0.3
+        ("resnet10", "sigmoid()", LABELS, -0.1 * math.log(0.1) - 0.9 * math.log(0.9)),
+        # Two classes in each image.
+        (
+            "resnet10",
+            "sigmoid()",
+            (np.eye(10, dtype=np.float32)[LABELS] + np.eye(10, dtype=np.float32)[LABELS - 1]) / 2,
+            -0.2 * math.log(0.2) - 0.8 * math.log(0.8),
+        ),
+    ],
+)
+def test_a_training_that_guesses_is_named_whatever_its_net_and_loss(
+    net, loss, labels, chance, model, monkeypatch
+):
+    trained = SimpleNamespace(name=net, package=nets, build_for=lambda images: model)
+    dataset = SimpleNamespace(num_classes=10)
+    inquiry, said = object.__new__(diagnosis.Inquiry), []
+    inquiry._net, inquiry._config = trained, config.parse([f"--loss={loss}"])
+    inquiry._pipeline = SimpleNamespace(dataset=dataset)
+    inquiry._logbook = SimpleNamespace(say=said.append)
+    batch = {"image": tf.constant(IMAGES), "label": tf.constant(labels)}
+    monkeypatch.setattr(inquiry, "_global_batch", lambda step: batch)
+    inquiry.warn_of_chance(50, 0.9 * chance, 0.01)
+    assert not said
+    inquiry.warn_of_chance(50, 1.01 * chance, 0.01)
+    assert f"guessing among 10 classes is {chance:.2g}"[:-1] in said[0]
 
 
 @pytest.mark.parametrize("part", [1, 3, 4, 8])

@@ -8,7 +8,7 @@ import pytest
 from trainers import config
 from trainers.run_folder.metrics import MetricsLog
 from trainers.training import session
-from trainers.training.logbook import Logbook
+from trainers.training.logbook import FirstEstimate, Logbook
 from trainers.training.validation import Score
 
 FLAGS = (
@@ -61,6 +61,22 @@ def test_a_net_that_sees_nothing_is_named_at_each_validation(logbook, capsys):
     assert "warning" not in capsys.readouterr().out
     logbook.validation(4, Score(20, 1.6, 0.0, 0.9, constant=True))
     assert "warning: the net gives the same logits for all images" in capsys.readouterr().out
+
+
+def test_the_first_estimate_counts_neither_compiling_nor_evaluations():
+    estimate = FirstEstimate(total_steps=1000)
+    estimate.restart(0.0)
+    assert not estimate.after(1, 60.0), "it compiled"
+    assert not estimate.after(10, 65.0)
+    estimate.restart(400.0)  # an evaluation
+    said = estimate.after(20, 405.1)
+    assert said == "about 9 min left: 980 steps of 0.532 s, as the last 19 took, evaluations apart"
+    assert not estimate.after(30, 500.0), "it is said once"
+
+
+def test_what_ends_within_a_minute_is_not_estimated():
+    estimate = FirstEstimate(total_steps=50)
+    assert not any(estimate.after(step, float(step)) for step in range(1, 51))
 
 
 def test_a_full_disk_loses_no_score(logbook, capsys, monkeypatch):

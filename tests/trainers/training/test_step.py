@@ -11,9 +11,9 @@ import nets
 from pipelines.config import PipelineConfig
 from trainers.config import TrainConfig
 from trainers.training import losses
+from trainers.training.devices.pace import stamped
 from trainers.training.devices.replicas import open_devices
 from trainers.training.models import TrainedNet
-from trainers.training.pace import stamped
 from trainers.training.step import GRADIENT_NORM, LOSS, TrainStep
 
 BATCH, CLASSES = 8, 10

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainers.training.pace import waited
+from trainers.training.devices.pace import waited
 
 
 def simulated(ready: list[float], step: float, began: float = 0.0) -> tuple[float, float]:
