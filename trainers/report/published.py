@@ -188,6 +188,8 @@ def _differences_of_training(record: RunRecord, entry: nets.Net) -> Iterator[Dif
     epochs = _recipe_epochs(recipe)
     if record.imported:
         yield Difference("weights", f"imported from {record.imported}", "trained")
+    elif record.initial:
+        yield Difference("weights", f"begun with those of {record.initial.source}", "trained")
     elif epochs is not None and abs(record.epochs - epochs) > _EPOCHS_TOLERANCE * epochs:
         yield Difference("epochs", f"{record.epochs:.4g}", f"{epochs:.4g} by flags/{recipe}")
     data = record.data
