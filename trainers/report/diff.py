@@ -29,11 +29,12 @@ def diff_text(a: RunRecord, b: RunRecord) -> str:
     sections = {
         "flags": _values(a.flags, b.flags),
         "net source": list(source_diff(a, b)),
-        "initial weights": _values(_fields(a.initial), _fields(b.initial)),
         "environment": _values(_fields(a.environment), _fields(b.environment)),
         "data": _values(_fields(a.data), _fields(b.data)),
         "metrics": list(_metrics(a, b)),
     }
+    if begun := _values(_fields(a.initial), _fields(b.initial)):
+        sections["initial weights"] = begun
     lines = [f"a: {_headline(a)}", f"b: {_headline(b)}"]
     for title, content in sections.items():
         lines += ["", title, *(content or ["    nothing differs"])]

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
 
 from base import typed_json
+from base.errors import listed
 from data_prep import schema
 
 # The newest formats that are known. 1: a number that is not finite is null, not NaN.
@@ -37,12 +38,6 @@ COLUMNS = 7
 
 # (height, width) in pixels, or a square's one side.
 Size = tuple[int, int] | int
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first of some names, and how many more there are."""
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return f"{', '.join(names[:4])}{more}"
 
 
 class Constraints(msgspec.Struct, kw_only=True, frozen=True):
@@ -140,7 +135,8 @@ class InitialWeights(msgspec.Struct, kw_only=True, frozen=True):
 
     `source` is what the flag names: a checkpoint of a run, as RUN/FILE, or a file of weights, whose
     bytes `sha256` is of. `taken` counts arrays; `left` are those of the source that were not taken,
-    `anew` the net's that began without one, `<layer>/<variable>`.
+    `anew` the net's that began without one, `<layer>/<variable>`. `device_map` is what normalised
+    the source's images.
     """
 
     source: str = "a file"
@@ -148,6 +144,7 @@ class InitialWeights(msgspec.Struct, kw_only=True, frozen=True):
     taken: int | None = None
     left: tuple[str, ...] = ()
     anew: tuple[str, ...] = ()
+    device_map: str | None = None
 
     def line(self) -> str:
         """All of it, for people."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from base.errors import UserError
+from base.errors import UserError, listed
 from base.spec import parse_call
 from pipelines.chain import compile_chains
 from pipelines.config import Phase
@@ -15,7 +15,7 @@ from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import Dataset
 from trainers.config import TrainConfig, TrainedConfig
 from trainers.run_folder import checkpoints
-from trainers.run_folder.files import ScoredWeights, listed
+from trainers.run_folder.files import ScoredWeights
 from trainers.run_folder.folder import Run
 
 Size = tuple[int, int]

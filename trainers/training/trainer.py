@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from base.spec import parse_chain
 from pipelines.config import Phase
 from pipelines.input_pipeline import InputPipeline
 from trainers.config import TrainConfig
@@ -121,6 +122,9 @@ class Trainer:
     def begins_with(self) -> list[str]:
         """What is taken from elsewhere, and what is frozen, in lines."""
         lines = [f"weights: {self.initial.line()}"] if self.initial else []
+        before, now = self.initial and self.initial.device_map, self.config.pipeline.eval_device_map
+        if before and parse_chain(before) != parse_chain(now):
+            lines.append(f"note: their images were normalised by {before}, these are by {now}")
         if self.config.freeze:
             layers = [layer for layer in self.net.model.layers if layer.weights]
             frozen = sum(not layer.trainable for layer in layers)

@@ -4,8 +4,7 @@ import keras
 import numpy as np
 
 import nets
-from base.errors import UserError
-from trainers.run_folder.files import listed
+from base.errors import UserError, listed
 from trainers.weights.files import WeightFile
 from trainers.weights.names import ORIGINS, OUR_OWN, REFUSED, Origin, numbered_from_zero
 

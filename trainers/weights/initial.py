@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 import nets
-from base.errors import UserError
+from base.errors import UserError, listed
 from trainers.config import TrainConfig
 from trainers.run_folder import checkpoints
-from trainers.run_folder.files import InitialWeights, listed
+from trainers.run_folder.files import InitialWeights
 from trainers.run_folder.finding import find_run
 from trainers.run_folder.folder import CHECKPOINTS_DIR
 from trainers.weights import files
@@ -133,4 +133,5 @@ def take(
         taken=len(wanted),
         left=tuple(sorted(source.arrays.keys() - wanted)),
         anew=tuple(sorted(variables.keys() - wanted)),
+        device_map=source.device_map or None,
     )
