@@ -1,4 +1,4 @@
-"""The one exception that ends a command in one line.
+"""The one exception that ends a command in one line, and how such a line lists names.
 
 `base/commandline.py` gives it on to everybody; only what the command line itself is made of imports
 it from here, so that there is no circle.
