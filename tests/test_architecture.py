@@ -33,7 +33,10 @@ DIRECTIONS = {
     },
     "trainers": {"base", "nets", "pipelines", "data_prep.schema"},
     "trainers.run_folder": _TRAINING,
-    "trainers.training": {*_TRAINING, "trainers.run_folder", "trainers.training.devices"},
+    "trainers.training": {
+        *_TRAINING,
+        *("trainers.run_folder", "trainers.training.devices", "trainers.weights"),
+    },
     "trainers.training.devices": {"base", "pipelines"},
     "trainers.scoring": {*_TRAINING, "trainers.run_folder", "trainers.training"},
     "trainers.report": {*_TRAINING, "trainers.run_folder"},
@@ -42,10 +45,7 @@ DIRECTIONS = {
         *_TRAINING,
         *("trainers.run_folder", "trainers.training", "data_prep.image"),
     },
-    "trainers.weights": {
-        *_TRAINING,
-        *("trainers.run_folder", "trainers.training", "trainers.scoring"),
-    },
+    "trainers.weights": {*_TRAINING, "trainers.run_folder"},
     # It measures everything, and nothing imports it.
     "benchmarks": {"base", "nets", "pipelines", "data_prep", "trainers"},
 }

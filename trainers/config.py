@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 
 from absl import flags
@@ -90,6 +91,31 @@ class TrainConfig(Settings):
         "float32",
         "Arithmetic of the net; the variables are float32 in any case.",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+
+    init_from: str = flag(
+        "",
+        "Begin with these weights: a run's best ones, by its name as --run has it, a checkpoint's, "
+        "or a file of published weights (as import_weights.py reads).",
+        group="Starting from weights",
+        common=True,
+    )
+    new_head: bool = flag(
+        False,
+        "Of --init_from, leave out the last layer and the auxiliary heads, which begin anew: for "
+        "other classes.",
+    )
+    freeze: str = flag(
+        "",
+        "A regular expression, 'conv1$|res2': layers whose names begin so (re.match) are not "
+        "trained: no gradient, no decay, no optimizer's slots. Their batch normalisation uses its "
+        "moving statistics, as in evaluations, and these do not move.",
+    )
+    head_rate_factor: float = flag(
+        1.0,
+        "What multiplies the learning rate of the last layer and of the auxiliary heads, beside "
+        "--bias_rate_factor.",
+        within="[0, inf)",
     )
 
     train_epochs: float = flag(
@@ -207,6 +233,12 @@ class TrainConfig(Settings):
         self.profiled_steps()
         if not (self.train_steps or self.train_epochs):
             raise UserError("--train_steps or --train_epochs must be above 0")
+        if self.new_head and not self.init_from:
+            raise UserError("--new_head leaves out a part of --init_from, which names nothing")
+        try:
+            re.compile(self.freeze)
+        except re.error as error:
+            raise UserError(f"--freeze={self.freeze} is no regular expression: {error}") from None
 
     def profiled_steps(self) -> tuple[int, int] | None:
         """The steps before the profile begins, and when it ends. Raises UserError for no such."""

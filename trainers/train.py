@@ -2,6 +2,10 @@
 
     python trainers/train.py --flagfile=flags/alexnet.cfg --data_dir=data
 
+    python trainers/train.py --flagfile=flags/finetune/squeezenet1_0_frozen.cfg --data_dir=tiny
+
+begins with weights that there are (--init_from): a run's, or published ones.
+
 A flag on the command line overrides the flag file if it comes after it. The same command after an
 interruption continues the run. With --find_learning_rate it proposes a rate, and keeps nothing.
 """

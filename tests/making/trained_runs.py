@@ -16,10 +16,9 @@ from tests.making.datasets import write_dataset
 from trainers import config
 from trainers.config import TrainedConfig
 from trainers.run_folder import checkpoints, folder
-from trainers.run_folder.files import LoopState
+from trainers.run_folder.files import first_state
 from trainers.serving.classifier import Classifier
 from trainers.training import models
-from trainers.training.step import COLUMNS
 
 CLASSES = 5
 
@@ -91,9 +90,7 @@ def random_run(
                 ).items()
             }
             variables |= averaged
-        state = LoopState(
-            step=0, label_order=dataset.label_order, validation_errors=[], window=[0.0] * COLUMNS
-        )
+        state = first_state(dataset.label_order)
         path = checkpoints.save(run.checkpoints, variables, state, keep=1)
         checkpoints.mark_best(path)
     return run

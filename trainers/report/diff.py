@@ -10,11 +10,12 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from base import plugins, typed_json
 from base.errors import UserError
 from trainers.config import FLAGS_FILE, NET_DIR
 from trainers.report.tables import aligned, epochs_text, percent
-from trainers.run_folder.files import Data, Environment
 from trainers.run_folder.records import RunRecord
 
 # Values of these would fill the screen; the label order's hash stands for the first two.
@@ -32,6 +33,8 @@ def diff_text(a: RunRecord, b: RunRecord) -> str:
         "data": _values(_fields(a.data), _fields(b.data)),
         "metrics": list(_metrics(a, b)),
     }
+    if begun := _values(_fields(a.initial), _fields(b.initial)):
+        sections["initial weights"] = begun
     lines = [f"a: {_headline(a)}", f"b: {_headline(b)}"]
     for title, content in sections.items():
         lines += ["", title, *(content or ["    nothing differs"])]
@@ -98,7 +101,7 @@ def _shown(values: Mapping[str, str], name: str) -> str:
     return _MISSING if name not in values else values[name] or "(empty)"
 
 
-def _fields(content: Environment | Data | None) -> dict[str, str]:
+def _fields(content: msgspec.Struct | None) -> dict[str, str]:
     """What a file says, as text by dotted name; nothing of what is not known."""
     return _flat(typed_json.plain(content)) if content is not None else {}
 

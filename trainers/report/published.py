@@ -219,6 +219,8 @@ def _differences_of_training(record: RunRecord, entry: nets.Net) -> Iterator[Dif
     recipe = _recipe(file)
     if record.imported:
         yield Difference("weights", f"imported from {record.imported}", "trained")
+    elif record.initial:
+        yield Difference("weights", f"begun with those of {record.initial.source}", "trained")
     elif recipe:
         epochs = _epochs(recipe)
         if abs(record.epochs - epochs) > _EPOCHS_TOLERANCE * epochs:

@@ -17,15 +17,22 @@ from base.spec import parse_call, parse_chain
 from data_prep import schema
 from trainers.config import FLAGS_FILE, NOT_TRAINED, TrainConfig
 from trainers.run_folder import files, plugins
-from trainers.run_folder.files import Data
-from trainers.run_folder.folder import DATA_FILE, Run, experiment_dir, newest, numbers
+from trainers.run_folder.files import Data, InitialWeights
+from trainers.run_folder.folder import (
+    DATA_FILE,
+    INITIAL_WEIGHTS_FILE,
+    Run,
+    experiment_dir,
+    newest,
+    numbers,
+)
 
 if TYPE_CHECKING:  # it imports TensorFlow
     from pipelines.reading.dataset import Dataset
 
 # Flags of where a run lies and what it is called, which its folder says; and other places.
 _OF_THE_FOLDER = {"runs_dir", "experiment", "note", "resume"}
-_PATHS = {"data_dir", "cache"}
+_PATHS = {"data_dir", "cache", "init_from"}
 
 
 def find_interrupted(config: TrainConfig) -> tuple[Run, contextlib.ExitStack] | None:
@@ -98,6 +105,20 @@ def refuse_other_data(run: Run, dataset: Dataset) -> None:
             f"{run.directory} was trained on another data set than {dataset.directory} is now "
             f"({', '.join(changed)}): name the former by --data_dir, or begin a new run with "
             "--noresume"
+        )
+
+
+def refuse_other_weights(run: Run, initial: InitialWeights) -> None:
+    """Raises UserError where a run without a checkpoint has begun with other weights than these."""
+    try:
+        text = (run.directory / INITIAL_WEIGHTS_FILE).read_text(encoding="utf-8")
+        before: InitialWeights = typed_json.read(text, InitialWeights, files.FORMAT)
+    except (OSError, ValueError):
+        return  # it was not written yet
+    if before.sha256 not in (None, initial.sha256):
+        raise UserError(
+            f"{run.directory} has begun with other weights than {initial.source} has now: begin a "
+            "new run with --noresume"
         )
 
 

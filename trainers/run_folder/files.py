@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from base import typed_json
+from base.errors import listed
 from data_prep import schema
 
 # The newest formats that are known. 1: a number that is not finite is null, not NaN.
@@ -31,6 +32,9 @@ CROPS_144 = "crops_144"
 DENSE = "dense"
 DENSE_MULTI_SCALE = "dense_multi_scale"
 PROTOCOLS = (CENTER_CROP, TEN_CROP, CROPS_144, DENSE, DENSE_MULTI_SCALE)
+
+# How many sums a training keeps of each step: see `trainers/training/step.py`.
+COLUMNS = 7
 
 # (height, width) in pixels, or a square's one side.
 Size = tuple[int, int] | int
@@ -124,6 +128,33 @@ class Imported(msgspec.Struct, kw_only=True, frozen=True):
     form: str | None = None
     key: str | None = None
     arrays: int | None = None
+
+
+class InitialWeights(msgspec.Struct, kw_only=True, frozen=True):
+    """initial.json: what a training has begun with, by --init_from.
+
+    `source` is what the flag names: a checkpoint of a run, as RUN/FILE, or a file of weights, whose
+    bytes `sha256` is of. `taken` counts arrays; `left` are those of the source that were not taken,
+    `anew` the net's that began without one, `<layer>/<variable>`. `device_map` is what normalised
+    the source's images.
+    """
+
+    source: str = "a file"
+    sha256: str | None = None
+    taken: int | None = None
+    left: tuple[str, ...] = ()
+    anew: tuple[str, ...] = ()
+    device_map: str | None = None
+
+    def line(self) -> str:
+        """All of it, for people."""
+        taken = "the" if self.taken is None else self.taken
+        text = f"{taken} arrays of {self.source}"
+        if self.sha256:
+            text += f" (SHA-256 {self.sha256[:12]})"
+        if self.left:
+            text += f", not {listed(self.left)}"
+        return f"{text}; anew: {listed(self.anew)}" if self.anew else text
 
 
 class Result(msgspec.Struct, kw_only=True, frozen=True):
@@ -266,6 +297,11 @@ class LoopState(msgspec.Struct, kw_only=True):
     label_order: str
     validation_errors: list[float]
     window: list[float]
+
+
+def first_state(label_order: str) -> LoopState:
+    """Where a training begins, on a data set with this label-order hash."""
+    return LoopState(step=0, label_order=label_order, validation_errors=[], window=[0.0] * COLUMNS)
 
 
 def read_state(text: str | bytes) -> LoopState:

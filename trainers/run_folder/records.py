@@ -21,6 +21,7 @@ from trainers.run_folder.files import (
     Environment,
     Evaluation,
     History,
+    InitialWeights,
     Line,
     Result,
     Stretch,
@@ -32,6 +33,7 @@ from trainers.run_folder.folder import (
     DATA_FILE,
     ENVIRONMENT_FILE,
     HISTORY_FILE,
+    INITIAL_WEIGHTS_FILE,
     NOTES_FILE,
     RESULT_FILE,
     Run,
@@ -61,7 +63,7 @@ class RunRecord:
         config: the flags as the trainer reads them, or None where it cannot.
         metrics: the lines of metrics.jsonl that can be read.
         history: who has trained it, when, and how that ended.
-        environment, data, result: those files' contents, None where they cannot be read.
+        environment, data, initial, result: those files' contents, None where they cannot be read.
         evaluations: by name, such as `center_crop_validation`, what evaluate.py found.
         notes: the text of notes.md.
     """
@@ -76,6 +78,7 @@ class RunRecord:
     history: tuple[Stretch, ...]
     environment: Environment | None
     data: Data | None
+    initial: InitialWeights | None
     result: Result | None
     evaluations: dict[str, Evaluation]
     notes: str
@@ -187,6 +190,7 @@ def read_record(directory: pathlib.Path, runs_dir: pathlib.Path | None = None) -
         history=past.stretches if past else (),
         environment=reader.json_file(ENVIRONMENT_FILE, Environment, needed=whole),
         data=reader.json_file(DATA_FILE, Data, needed=whole),
+        initial=reader.json_file(INITIAL_WEIGHTS_FILE, InitialWeights, needed=False),
         result=reader.json_file(RESULT_FILE, Result) if run.finished else None,
         evaluations=reader.evaluations(),
         notes=reader.text(NOTES_FILE, needed=whole) or "",

@@ -19,14 +19,14 @@ from base.errors import UserError
 from trainers.config import OTHERWISE_COMPUTED
 from trainers.run_folder import checkpoints
 from trainers.run_folder.continuing import changes, keep_changes
-from trainers.run_folder.files import Means, Result
-from trainers.run_folder.folder import RESULT_FILE, Run
+from trainers.run_folder.files import COLUMNS, Means, Result
+from trainers.run_folder.folder import INITIAL_WEIGHTS_FILE, RESULT_FILE, Run
 from trainers.run_folder.history import recorded
 from trainers.run_folder.metrics import draw_curves
 from trainers.training.agenda import Event
 from trainers.training.diagnosis import Inquiry
 from trainers.training.logbook import Logbook, SilentLogbook
-from trainers.training.step import COLUMNS, GRADIENT_NORM, IMAGES, LOSS, MAX_STEPS
+from trainers.training.step import GRADIENT_NORM, IMAGES, LOSS, MAX_STEPS
 from trainers.training.trainer import Trainer
 from trainers.training.validation import Score
 
@@ -70,8 +70,8 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
             contextlib.closing(_open_logbook(trainer, run) if chief else SilentLogbook())
         )
         logbook.say(f"run folder: {run.directory}")
-        remarks = trainer.pipeline.dataset.remark, trainer.memory.line()
-        for line in (*trainer.announcement(), *remarks):
+        begins = *trainer.announcement(), *trainer.begins_with()
+        for line in (*begins, trainer.pipeline.dataset.remark, trainer.memory.line()):
             if line:
                 logbook.say(line)
         if state.step:
@@ -82,6 +82,8 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
         loop = Loop(trainer, run, logbook, received, watch)
         if not state.step:
             loop.look_at_first_batch()
+        if chief and trainer.initial:
+            run.write_json(INITIAL_WEIGHTS_FILE, trainer.initial)
         if chief:
             said = {name: f"{was} -> {now}" for name, (was, now) in changed.items()}
             stack.enter_context(recorded(run, lambda: trainer.state.step, said))

@@ -1,12 +1,13 @@
 """A run's net: built from the run's own copy of its source, with or without trained weights."""
 
+import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import keras
 
-from base.errors import UserError
+from base.errors import UserError, listed
 from base.spec import parse_call
 from pipelines.chain import compile_chains
 from pipelines.config import Phase
@@ -66,6 +67,37 @@ def _classify_in_float32(model: keras.Model, kind: type[keras.layers.Layer]) -> 
             layer.dtype_policy = "float32"
 
 
+def head(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that depend on the classes: the last one with weights, and all auxiliary heads."""
+    main = [layer for layer in _without_heads(model).layers if layer.weights]
+    return main[-1:] + [layer for layer in model.layers if layer.weights and layer not in main]
+
+
+def freeze(model: keras.Model, config: TrainConfig) -> None:
+    """Has the layers that --freeze names not be trained.
+
+    Their variables are no longer trainable ones, and their batch normalisation is as in evaluations
+    (Keras's `trainable`).
+
+    Raises:
+        UserError: there are none, or none are left, or the new head is among them.
+    """
+    if not config.freeze:
+        return
+    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    frozen = [name for name in layers if re.match(config.freeze, name)]
+    said, names = f"--freeze={config.freeze} matches", listed(list(layers))
+    if not frozen:
+        raise UserError(f"{said} no layer with weights of {model.name}: there are {names}")
+    anew = {layer.name for layer in head(model)} if config.new_head else set()
+    if chosen := sorted(anew.intersection(frozen)):
+        raise UserError(f"{said} {listed(chosen)}, which --new_head begins anew: '$' ends a name")
+    for name in frozen:
+        layers[name].trainable = False
+    if not model.trainable_variables:
+        raise UserError(f"{said} every layer of {model.name}: nothing is left to train")
+
+
 class TrainedNet:
     """The net of a training, for images of one size or several: one set of variables.
 
@@ -121,7 +153,7 @@ def build_to_train(config: TrainConfig, pipeline: InputPipeline, package: Module
         package: the package to build from, `nets` itself or a run's copy.
 
     Raises:
-        UserError: it cannot be built, or its weights depend on the size of its images.
+        UserError: it cannot be built or frozen so, or its weights depend on its images' size.
     """
     epochs = [epoch for epoch, _ in config.pipeline.sizes_by_epoch()] or [0]
     sizes = dict.fromkeys(pipeline.chains(Phase.TRAIN, epoch).image_size for epoch in epochs)
@@ -130,6 +162,7 @@ def build_to_train(config: TrainConfig, pipeline: InputPipeline, package: Module
     for each in builds:
         # A matrix product costs nothing beside the net; SqueezeNet's last convolution would.
         _classify_in_float32(_without_heads(each), keras.layers.Dense)
+        freeze(each, config)
     return TrainedNet(parse_call(config.net).name, package, builds)
 
 

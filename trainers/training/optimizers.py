@@ -164,6 +164,7 @@ class Optimizer:
         decay: float = 0.0,
         decayed: Sequence[keras.Variable] = (),
         bias_rate_factor: float = 1.0,
+        rate_factors: Mapping[str, float] | None = None,
     ):
         """Makes the slots.
 
@@ -173,12 +174,17 @@ class Optimizer:
             decay: coefficient of decoupled weight decay.
             decayed: the variables that it decays.
             bias_rate_factor: what multiplies the biases' learning rate (Caffe's AlexNet: 2).
+            rate_factors: what multiplies single variables' learning rates beside, by their paths.
         """
         self._rule, self._variables = rule, list(variables)
         self.slots_per_variable = len(rule.slots)
         decayed_paths = {variable.path for variable in decayed}
         self._decay = [decay * (v.path in decayed_paths) for v in self._variables]
-        self._factor = [bias_rate_factor if v.name == "bias" else 1.0 for v in self._variables]
+        own = rate_factors or {}
+        self._factor = [
+            (bias_rate_factor if v.name == "bias" else 1.0) * own.get(v.path, 1.0)
+            for v in self._variables
+        ]
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self._slots = [
             {

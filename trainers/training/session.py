@@ -55,6 +55,7 @@ def train(config: TrainConfig, continued: Run | None = None) -> tuple[Run, Score
         if run is not None:
             refuse_other_data(run, pipeline.dataset)
         trainer = Trainer(config, pipeline, run.load_nets() if run else nets, devices)
+        trainer.take_initial_weights(run)
         if run is not None:
             return run, train_run(trainer, run)
     # Only now, as flags that no net can be built by leave no folder behind.

@@ -21,19 +21,19 @@ import tensorflow as tf
 
 from trainers.config import TrainConfig
 from trainers.run_folder import checkpoints
+from trainers.run_folder.files import COLUMNS
 from trainers.training import losses
 from trainers.training.devices import gpus
 from trainers.training.devices.pace import READY, waited
 from trainers.training.devices.replicas import mean_over_replicas
-from trainers.training.models import TrainedNet
+from trainers.training.models import TrainedNet, head
 from trainers.training.optimizers import OPTIMIZERS, Optimizer, chosen
 
 Batch = dict[str, tf.Tensor]
 
 # Columns of what a step reports: sums over the global batch, the number of steps (1), the norm of
 # the gradient, and the seconds that the step waited for its data.
-LOSS, TOP1, TOP5, IMAGES, STEPS, GRADIENT_NORM, INPUT_WAIT = range(7)
-COLUMNS = 7
+LOSS, TOP1, TOP5, IMAGES, STEPS, GRADIENT_NORM, INPUT_WAIT = range(COLUMNS)
 
 # Steps that one call takes at most.
 MAX_STEPS = 512
@@ -83,7 +83,19 @@ class TrainStep:
             decay=config.decoupled_weight_decay,
             decayed=self._decayed,
             bias_rate_factor=config.bias_rate_factor,
+            rate_factors={
+                variable.path: config.head_rate_factor
+                for layer in head(model)
+                for variable in layer.weights
+            },
         )
+        # What moves though it is not trained: statistics, but for those of frozen layers.
+        self._statistics = [
+            variable
+            for layer in model.layers
+            if layer.trainable
+            for variable in layer.non_trainable_weights
+        ]
         self._scaled = config.precision == "mixed_float16"
         self._loss_scale = tf.Variable(FIRST_LOSS_SCALE if self._scaled else 1.0, trainable=False)
         self._steps_at_scale = tf.Variable(0, trainable=False)
@@ -123,6 +135,11 @@ class TrainStep:
         """
         if self._strategy.num_replicas_in_sync > 1:
             self._average_statistics()
+
+    def begin_averages(self) -> None:
+        """Has the averages, if any, be the weights as they are now."""
+        for average, variable in zip(self._averages, self._model.weights, strict=False):
+            average.assign(variable.value)
 
     def copy_weights_to(self, model: keras.Model) -> None:
         """Gives another build of the same net the weights to evaluate: the averages, if any."""
@@ -189,8 +206,7 @@ class TrainStep:
         """One step in one replica: the row of the global batch, and when its data was there."""
         batches = [dict(batch) for batch in batches]
         ready = [batch.pop(READY) for batch in batches]
-        statistics = [v.value for v in self._model.non_trainable_weights]
-        before = [tf.identity(variable) for variable in statistics]
+        before = [tf.identity(variable.value) for variable in self._statistics]
         sums, gradients = self._compiled_gradients(batches[0])
         for batch in batches[1:]:
             # One after the other: side by side, their activations would fill the memory that
@@ -239,9 +255,8 @@ class TrainStep:
         if self._config.on_non_finite == "stop" and not self._scaled:
             self._alive.assign(good)
         self.optimizer.apply(self._clipped(gradients, norm), rate, good)
-        statistics = [v.value for v in self._model.non_trainable_weights]
-        for variable, old in zip(statistics, before, strict=True):
-            variable.assign(chosen(good, variable, old))
+        for variable, old in zip(self._statistics, before, strict=True):
+            variable.value.assign(chosen(good, variable.value, old))
         if self._averages:
             self._update_averages(good, share)
         if self._scaled:
@@ -249,11 +264,12 @@ class TrainStep:
         return row
 
     def _replica_average(self) -> None:
+        moving = {variable.path for variable in self._statistics}
         statistics = [
             copy[index]
             for copy in ([variable.value for variable in self._model.weights], self._averages)
             for index, variable in enumerate(self._model.weights)
-            if copy and not variable.trainable
+            if copy and variable.path in moving
         ]
         values = [tf.identity(variable) for variable in statistics]
         if values:
@@ -268,7 +284,10 @@ class TrainStep:
         batch = self._on_device(batch)
         labels = batch["label"]
         replicas = self._strategy.num_replicas_in_sync
-        with tf.GradientTape() as tape:
+        # Watched by name, so that nothing is computed of the gradient below frozen layers.
+        trained = [variable.value for variable in self._model.trainable_variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(trained)
             with (
                 self._net.package.example_seeds(batch["seed"]),
                 self._net.package.replica_means(mean_over_replicas if replicas > 1 else None),
@@ -286,7 +305,7 @@ class TrainStep:
             loss = tf.reduce_sum(objective) / config.pipeline.train_batch_size
             loss += penalty / (replicas * config.accumulation_steps)
             scaled_loss = loss * self._loss_scale
-        gradients = tape.gradient(scaled_loss, self._model.trainable_variables)
+        gradients = tape.gradient(scaled_loss, trained)
         columns = (
             objective,
             losses.correct(logits, labels, 1),

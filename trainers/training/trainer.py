@@ -12,12 +12,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from base.spec import parse_chain
 from data_prep import schema
 from pipelines.config import Phase
 from pipelines.input_pipeline import InputPipeline
 from trainers.config import TrainConfig
 from trainers.run_folder import checkpoints
-from trainers.run_folder.files import LoopState
+from trainers.run_folder.continuing import refuse_other_weights
+from trainers.run_folder.files import InitialWeights, first_state
 from trainers.run_folder.folder import Run
 from trainers.training import models
 from trainers.training.agenda import Agenda
@@ -25,8 +27,9 @@ from trainers.training.devices import gpus, memory
 from trainers.training.devices.pace import stamped
 from trainers.training.devices.replicas import Devices
 from trainers.training.schedules import SCHEDULES, Position, with_warmup
-from trainers.training.step import COLUMNS, TrainStep
+from trainers.training.step import TrainStep
 from trainers.training.validation import CenterCrop, Score
+from trainers.weights.initial import open_source, take
 
 
 def average_decay(decay: float, step: int) -> float:
@@ -50,6 +53,7 @@ class Trainer:
         net: what is trained.
         step: the compiled step.
         memory: what a step takes of each GPU's.
+        initial: what it has begun with, by --init_from, in this process.
         state: where it stands.
     """
 
@@ -89,12 +93,46 @@ class Trainer:
         self._compiled = compiled
         self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
         self._protocol = CenterCrop(self._evaluated, pipeline, devices, compiled=compiled)
-        self.state = LoopState(
-            step=0,
-            label_order=pipeline.dataset.label_order,
-            validation_errors=[],
-            window=[0.0] * COLUMNS,
+        self.state = first_state(pipeline.dataset.label_order)
+        self.initial: InitialWeights | None = None
+
+    def take_initial_weights(self, run: Run | None) -> None:
+        """Takes the weights that --init_from names, unless the run goes on from a checkpoint.
+
+        Args:
+            run: the one that is continued; None: a new one.
+
+        Raises:
+            UserError: there are no such weights, they do not fit, or the run has begun with others.
+        """
+        config, model = self.config, self.net.model
+        if not config.init_from or (run and checkpoints.by_step(run.checkpoints)):
+            return
+        entry = self.net.package.entry(self.net.name)
+        source = open_source(config, model, entry)
+        head = tuple(f"{layer.name}/" for layer in models.head(model))
+        self.initial = take(
+            source,
+            model,
+            (*head, *entry.auxiliary_weights),
+            self.pipeline.dataset.label_order,
+            new_head=config.new_head,
         )
+        if run:
+            refuse_other_weights(run, self.initial)
+        self.step.begin_averages()
+
+    def begins_with(self) -> list[str]:
+        """What is taken from elsewhere, and what is frozen, in lines."""
+        lines = [f"weights: {self.initial.line()}"] if self.initial else []
+        before, now = self.initial and self.initial.device_map, self.config.pipeline.eval_device_map
+        if before and parse_chain(before) != parse_chain(now):
+            lines.append(f"note: their images were normalised by {before}, these are by {now}")
+        if self.config.freeze:
+            layers = [layer for layer in self.net.model.layers if layer.weights]
+            frozen = sum(not layer.trainable for layer in layers)
+            lines.append(f"frozen: {frozen} of {len(layers)} layers with weights")
+        return lines
 
     def announcement(self) -> list[str]:
         """What is about to be trained, on what, and how long, in three lines."""

@@ -1,4 +1,4 @@
-"""Published weights: their files, their names, and the run that they become.
+"""Weights to begin with: published files, their names, the run that they become; a run's own.
 
-Imports `training`, `scoring` and `run_folder`; for `import_weights.py`.
+Imports `run_folder`; for `import_weights.py` and `training`.
 """

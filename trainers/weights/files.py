@@ -30,6 +30,7 @@ class WeightFile:
         arrays: by name.
         key: which of the file's state dicts they are; empty: it has no others.
         others: the keys of those that were not taken.
+        flag: the flag that names the file.
     """
 
     path: pathlib.Path
@@ -37,6 +38,12 @@ class WeightFile:
     arrays: Mapping[str, np.ndarray]
     key: str = ""
     others: tuple[str, ...] = ()
+    flag: str = "--from"
+
+    @property
+    def named(self) -> str:
+        """The file as the user has named it, for errors."""
+        return f"{self.flag}={self.path}"
 
     def taken(self) -> str:
         """What is in `arrays`, for people."""
@@ -48,12 +55,13 @@ class WeightFile:
         return text
 
 
-def read(path: pathlib.Path, key: str = "") -> WeightFile:
+def read(path: pathlib.Path, key: str = "", *, flag: str = "--from") -> WeightFile:
     """Reads a file of weights.
 
     Args:
         path: the file.
         key: which state dict of PyTorch's, where there are several; see `state_dicts.find`.
+        flag: what names the file.
 
     Raises:
         UserError: it is missing, damaged, or holds something else than weights.
@@ -63,20 +71,20 @@ def read(path: pathlib.Path, key: str = "") -> WeightFile:
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"--from={path}: there is no such file") from None
+        raise UserError(f"{flag}={path}: there is no such file") from None
     except torch_files.RefusedError as error:
         raise UserError(
-            f"--from={path} {error}: only tensors are read from such files; where it is a whole "
+            f"{flag}={path} {error}: only tensors are read from such files; where it is a whole "
             "net, save its state_dict()"
         ) from None
     except Exception as error:  # damaged files raise nearly anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"--from={path} cannot be read as .h5, .keras, .pth, .safetensors or .npz ({reason})"
+            f"{flag}={path} cannot be read as .h5, .keras, .pth, .safetensors or .npz ({reason})"
         ) from None
     if key and read_file.form != "torch":
         raise UserError(f"--from_key={key}: only PyTorch's files have keys, not {path}")
-    return read_file
+    return dataclasses.replace(read_file, flag=flag)
 
 
 def _read(path: pathlib.Path, key: str) -> WeightFile:

@@ -97,7 +97,10 @@ def _choice(found: Mapping[str, Any]) -> str:
         return known[0]
     if "" in found or len(trained or found) == 1:
         return "" if "" in found else next(iter(trained or found))
-    raise UserError(f"--from has several state dicts: --from_key says which, {', '.join(found)}")
+    raise UserError(
+        "the file has several state dicts: import_weights.py takes one, and --from_key says which, "
+        + ", ".join(found)
+    )
 
 
 def _split(found: Mapping[str, Mapping[str, Any]], wanted: str) -> tuple[str, str]:

@@ -108,6 +108,20 @@ def test_undecayed_variables_do_not_decay():
     np.testing.assert_array_equal(variable.numpy(), START.astype(np.float32))
 
 
+def test_single_variables_have_rates_of_their_own_and_biases_theirs_beside():
+    kernel = keras.Variable(START, dtype="float32", name="kernel")
+    bias = keras.Variable(START, dtype="float32", name="bias")
+    optimizer = Optimizer(
+        OPTIMIZERS.make("sgd(0.0)"),
+        [kernel, bias],
+        bias_rate_factor=2.0,
+        rate_factors={bias.path: 10.0},
+    )
+    optimizer.apply([tf.ones([4, 3])] * 2, tf.constant(0.5), tf.constant(True))
+    np.testing.assert_allclose(kernel.numpy(), START - 0.5, rtol=1e-6)
+    np.testing.assert_allclose(bias.numpy(), START - 10.0, rtol=1e-6)
+
+
 def test_biases_have_their_own_rate():
     kernel = keras.Variable(START, dtype="float32", name="kernel")
     bias = keras.Variable(START, dtype="float32", name="bias")

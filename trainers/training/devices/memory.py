@@ -59,8 +59,10 @@ def estimate(model: keras.Model, slots: int) -> StepMemory:
     trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     compute = tf.as_dtype(model.compute_dtype).size
     cast = compute if compute < 4 else 0
-    # Float32 value, slots and gradient, and the copy that is computed with.
-    return StepMemory(trained * (4 * (2 + slots) + cast) + _WORKSPACE, per_image)
+    held = sum(math.prod(variable.shape) for variable in model.weights)
+    # Float32 value and the copy that is computed with; slots and gradient of what is trained.
+    fixed = held * (4 + cast) + trained * 4 * (1 + slots) + _WORKSPACE
+    return StepMemory(fixed, per_image)
 
 
 @dataclasses.dataclass(frozen=True)
