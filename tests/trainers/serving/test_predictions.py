@@ -200,15 +200,14 @@ def test_the_other_files_of_a_batch_are_predicted_and_the_bad_ones_named(made, t
 
 
 def test_what_the_pipeline_cannot_decode_spoils_no_batch(made, tmp_path, monkeypatch, capsys):
-    good = jpeg(smooth_image(RNG, 100, 130))
-    for name in "abc":
-        (tmp_path / f"{name}.jpg").write_bytes(good)
+    images = {name: jpeg(smooth_image(RNG, 100, 130)) for name in "abc"}
+    for name, content in images.items():
+        (tmp_path / f"{name}.jpg").write_bytes(content)
     store = made.store
 
-    def spoiled(data, calls=[]):  # noqa: B006
-        calls.append(data)
+    def spoiled(data):
         stored = store(data)
-        return Stored(b"no jpeg", stored.pixels) if len(calls) == 2 else stored
+        return Stored(b"no jpeg", stored.pixels) if data == images["b"] else stored
 
     monkeypatch.setattr(made, "store", spoiled)
     found = list(say(made, predictions.find_files([str(tmp_path)]), keep_going=True))
