@@ -33,9 +33,12 @@ LONG_FILES = (
     "commands/test_runs.py",
     "commands/test_build.py",
     "nets/test_counts.py",
-    "trainers/training/test_multi_worker.py",
+    "trainers/training/devices/test_gpu_step.py",
+    "commands/test_exact_resuming.py",
+    "trainers/training/devices/test_multi_worker.py",
     "trainers/serving/test_exporting.py",
     "commands/test_pipelines.py",
+    "nets/test_gpu_kernels.py",
 )
 
 

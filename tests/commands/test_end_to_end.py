@@ -142,6 +142,7 @@ def test_a_run_folder_holds_what_its_docstring_says(finished):
         "curves.png",
         "checkpoints",
         "result.json",
+        "history.json",
     }
     assert "--net=resnet10(width=4)" in (finished / "flags.cfg").read_text()
     assert (finished / "net" / "resnet.py").read_text() == (ROOT / "nets/resnet.py").read_text()
