@@ -168,8 +168,7 @@ def _announced(path: pathlib.Path) -> Iterator[None]:
     """The same without the kernel's help, by a file for each process."""
     own = path.with_name(f"{path.name}.{secrets.token_hex(8)}.holder")
     for turn in range(_TRIES):
-        with atomic(own) as file:
-            file.write(_text(Holder.this()))
+        _announce(own)
         other = _other(path, own)
         if other is None:
             break
@@ -182,6 +181,17 @@ def _announced(path: pathlib.Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             own.unlink()
+
+
+def _announce(own: pathlib.Path) -> None:
+    while True:
+        own.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with atomic(own) as file:
+                file.write(_text(Holder.this()))
+            return
+        except FileNotFoundError:  # another has just removed the folder, as it found it empty
+            continue
 
 
 def _other(

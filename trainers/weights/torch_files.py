@@ -173,14 +173,25 @@ def read_zipped(archive: zipfile.ZipFile) -> Any:
     name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
     folder = name.removesuffix("data.pkl")
     order = f"{folder}byteorder"
-    if order in archive.namelist() and archive.read(order) != b"little":
+    if order in archive.namelist() and _content(archive, order) != b"little":
         raise ValueError("its numbers are big-endian")
 
     def storage(pid: Any) -> Callable[[], np.ndarray]:
         _, kind, key, _, count = pid
-        return lambda: _numbers(archive.read(f"{folder}data/{key}"), _dtype(kind), count)
+        return lambda: _numbers(_content(archive, f"{folder}data/{key}"), _dtype(kind), count)
 
-    return _unpickled(io.BytesIO(archive.read(name)), storage)
+    return _unpickled(io.BytesIO(_content(archive, name)), storage)
+
+
+def _content(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member's bytes. zipfile has memory for as many as the directory says, true or not."""
+    assert archive.fp is not None
+    place = archive.fp.tell()
+    end = archive.fp.seek(0, io.SEEK_END)
+    archive.fp.seek(place)
+    if archive.getinfo(name).compress_size > end:
+        raise zipfile.BadZipFile(f"{name} is longer than the file")
+    return archive.read(name)
 
 
 class LegacyFile:
