@@ -24,8 +24,12 @@ PACKAGES = (
     *("tensorflow", "keras", "numpy", "scipy", "numba", "pillow", "simplejpeg"),
     *("tensorflow-datasets", "h5py", "ml-dtypes"),
 )
-# Of the environment's variables, those that say how TensorFlow computes; TF_CONFIG names hosts.
-_VARIABLES = re.compile(r"(?!TF_CONFIG$)TF_.*|XLA_FLAGS|NVIDIA_TF32_OVERRIDE|CUDA_VISIBLE_DEVICES")
+# Of the environment's variables, those that say how TensorFlow computes. TF_CONFIG names hosts, and
+# Terraform's variables, which may be secret, begin with TF_ too.
+_VARIABLES = re.compile(
+    r"TF_(AUTO|CPP|CPU|CUBLAS|CUBLASLT|CUDA|CUDNN|DETERMINISTIC|DISABLE|ENABLE|FORCE|GPU|MKL|NUM|"
+    r"ONEDNN|TENSORRT|USE|XLA)_\w+|XLA_FLAGS|NVIDIA_TF32_OVERRIDE|CUDA_VISIBLE_DEVICES"
+)
 _DRIVER = pathlib.Path("/proc/driver/nvidia/version")
 CONSTRAINTS = pathlib.Path(__file__).resolve().parents[2] / "constraints.txt"
 
