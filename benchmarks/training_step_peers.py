@@ -59,7 +59,7 @@ def ours(call: Call, batch_size: int, image_size: int, threads: int, *, gpu: boo
     start_tensorflow()
     from pipelines.config import SYNTHETIC, PipelineConfig
     from trainers.config import TrainConfig
-    from trainers.training.measurement import bare_steps, parameters, trainer_to_measure
+    from trainers.training.measurement import bare_steps, trainer_to_measure
 
     pipeline = PipelineConfig(
         data=SYNTHETIC,
@@ -82,7 +82,7 @@ def ours(call: Call, batch_size: int, image_size: int, threads: int, *, gpu: boo
     trainer = trainer_to_measure(config)
     batches = trainer.batches(repeat_first=True)
     steps = STEPS_ON_GPU if gpu else 1
-    return Step(parameters(trainer), lambda: bare_steps(trainer, batches, steps), steps)
+    return Step(trainer.net.parameters, lambda: bare_steps(trainer, batches, steps), steps)
 
 
 def pytorch(

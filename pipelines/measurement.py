@@ -160,7 +160,7 @@ def stages_of(pipeline: InputPipeline) -> list[Stage]:
     }
     stages = [_delivered(name, batches, batch) for name, batches in delivered.items()]
     if tf.config.list_physical_devices("GPU"):
-        stages.append(Stage("copy to device", lambda: _copier(pixels)))
+        stages.append(Stage("copy to device", lambda: copier(pixels)))
     if isinstance(dataset.decoder, JpegDecoder):
         files = [bytes(image) for image in parsed["image"].numpy()]
         stages.append(Stage("bound", lambda: _bare_decoder(files, threads)))
@@ -189,7 +189,9 @@ def _delivered(name: str, delivered: tf.data.Dataset, images: int) -> Stage:
     return Stage(name, start)
 
 
-def _copier(pixels: tf.Tensor) -> Callable[[], int]:
+def copier(pixels: tf.Tensor) -> Callable[[], int]:
+    """What copies images, uint8 [b, h, w, 3], to the first GPU, waits, and says how many."""
+
     def handle() -> int:
         with tf.device("/GPU:0"):
             # Reading one value back waits for the copy.

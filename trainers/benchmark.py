@@ -17,7 +17,7 @@ import dataclasses
 import statistics
 from typing import TYPE_CHECKING
 
-from base.commandline import config_from_flags, flag, run
+from base.commandline import Settings, config_from_flags, flag, run
 from base.comparison import OURS, Comparison
 from base.errors import UserError
 from trainers.config import TrainConfig
@@ -30,18 +30,17 @@ BARE = "the bare compiled step"
 
 
 @dataclasses.dataclass(frozen=True)
-class LoopBenchmarkConfig:
+class LoopBenchmarkConfig(Settings):
     """What is measured, and for how long."""
 
     training: TrainConfig = dataclasses.field(default_factory=TrainConfig)
-    rounds: int = flag(7, "How often both are measured; medians are printed.")
-    seconds: float = flag(5.0, "How long each measurement lasts, at least.")
+    rounds: int = flag(7, "How often both are measured; medians are printed.", within="[1, 1e9]")
+    seconds: float = flag(5.0, "How long each measurement lasts, at least.", within="(0, inf)")
     figures: str = flag("", "File to which the figures are added, for benchmarks/speed_table.py.")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        if self.rounds < 1 or self.seconds <= 0:
-            raise UserError("--rounds and --seconds must be above 0")
+        super().__post_init__()
         if not self.training.net:
             raise UserError("no net is named: --net=NAME, or --flagfile=flags/NAME.cfg")
 
@@ -57,7 +56,7 @@ def main() -> None:
     trainer = measurement.trainer_to_measure(config.training)
     dataset, batch = trainer.pipeline.dataset, trainer.config.pipeline.train_batch_size
     print(
-        f"{config.training.net}, {measurement.parameters(trainer):,} parameters: batches of "
+        f"{config.training.net}, {trainer.net.parameters:,} parameters: batches of "
         f"{batch} on {trainer.devices.replicas} replica(s), "
         f"{dataset.directory or 'synthetic data'}, {config.rounds} rounds"
     )
@@ -74,7 +73,9 @@ def main() -> None:
     for part, rate in dataclasses.asdict(way).items():
         if rate is not None:
             lines.append(f"{part + ' alone':24}{rate:>9,.0f}  images/s")
-    print("\n".join([*lines, "", way.verdict()]))
+    on_gpu = bool(trainer.devices.gpus)
+    remedies = measurement.remedies(config.training, on_gpu=on_gpu, compiled=trainer.compiled)
+    print("\n".join([*lines, "", way.verdict(remedies)]))
 
 
 def compared(net: str, rounds: "list[Round]", batch_size: int) -> Comparison:

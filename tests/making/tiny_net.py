@@ -22,3 +22,15 @@ def tiny_net(folder: pathlib.Path) -> list[str]:
     """Writes the plugin; returns the flags that name it and its net."""
     (folder / "tiny.py").write_text(SOURCE)
     return [f"--plugins={folder / 'tiny.py'}", "--net=tiny_net"]
+
+
+# Flags of a training that needs no data set.
+SYNTHETIC_TRAINING = (
+    "--net=resnet10(width=4)",
+    "--data=synthetic",
+    "--train_map=decode_random_crop(32)",
+    "--eval_map=decode_center_crop(32)",
+    "--train_device_map=subtract_mean('none')",
+    "--eval_device_map=subtract_mean('none')",
+    "--train_batch_size=8",
+)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 import numpy as np
-import tensorflow as tf
 
 from base.errors import UserError
 from trainers.config import OTHERWISE_COMPUTED
@@ -89,8 +88,7 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
             stack.enter_context(recorded(run, lambda: trainer.state.step, said))
             (run.directory / RESULT_FILE).unlink(missing_ok=True)  # it goes on from its end
             keep_changes(run, changed, state.step)
-        with _out_of_memory_in_one_line(trainer):
-            score = loop.run()
+        score = loop.run()
         logbook.say(f"{run.directory}: validation {score.line()} over {score.images} images")
         if chief:
             draw_curves(run.directory, title=str(run.directory))
@@ -289,20 +287,6 @@ def _of_what_effect(name: str) -> str:
     if name in ("train_epochs", "train_steps"):
         return ": from here on the schedule is that of the whole new length"
     return ""
-
-
-@contextlib.contextmanager
-def _out_of_memory_in_one_line(trainer: Trainer) -> Iterator[None]:
-    try:
-        yield
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        flags, lines = trainer.config.pipeline, str(error).splitlines() or [""]
-        said = next((line for line in lines if "OOM" in line), lines[0])
-        raise UserError(
-            f"out of memory after step {trainer.state.step} ({said.strip()[:120]}): lower "
-            f"--train_batch_size ({flags.train_batch_size}), take it in more parts by "
-            f"--accumulation_steps, or lower --eval_batch_size ({flags.eval_batch_size})"
-        ) from error
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import tensorflow as tf
 import nets
 from base.errors import UserError
 from pipelines.config import SYNTHETIC, Phase
+from pipelines.measurement import copier
 from trainers.config import TrainConfig
 from trainers.run_folder.folder import new_run
 from trainers.training.devices.replicas import MIRRORED
@@ -23,13 +24,6 @@ from trainers.training.loop import train_run
 from trainers.training.session import opened
 from trainers.training.step import MAX_STEPS
 from trainers.training.trainer import Trainer
-
-REMEDIES = {
-    "input": "pipelines/benchmark.py, which says which of its stages binds",
-    "copy": "fewer processes on the host's memory: images travel as uint8 already",
-    "compute": "--precision=mixed_bfloat16; --jit_compile=true; a larger --train_batch_size",
-    "exchange": "--gradient_exchange=bfloat16, or --accumulation_steps with a larger batch",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +101,8 @@ class Way:
     compute: float
     exchange: float | None
 
-    def verdict(self) -> str:
-        """What binds, and which flags would help."""
+    def verdict(self, remedies: Mapping[str, str]) -> str:
+        """What binds, and what would help, of `remedies` for each part."""
         # Gradients are sent after they are computed; what makes and copies batches works beside.
         exchange = self.exchange or math.inf
         step = 1 / (1 / self.compute + 1 / exchange)
@@ -119,7 +113,33 @@ class Way:
         if binding == "step":
             binding = "exchange" if exchange < self.compute else "compute"
         room = "" if math.isinf(others) else f"; the rest would take {others:,.0f}"
-        return f"verdict: {binding} binds{room}. Try: {REMEDIES[binding]}"
+        return f"verdict: {binding} binds{room}. Try: {remedies[binding]}"
+
+
+def remedies(config: TrainConfig, *, on_gpu: bool, compiled: bool) -> dict[str, str]:
+    """What would help where a part of the way binds: what the flags do not have already.
+
+    Args:
+        config: the flags.
+        on_gpu: whether GPUs compute.
+        compiled: whether XLA compiles the step.
+    """
+    compute, exchange = [], []
+    if on_gpu and config.precision == "float32":
+        compute.append("--precision=mixed_bfloat16")
+    if on_gpu and not compiled:
+        compute.append("--jit_compile=true")
+    compute.append("more GPUs (--replicas)" if on_gpu else "a GPU, or more cores")
+    compute.append("a smaller net or smaller images")
+    if config.gradient_exchange == "float32":
+        exchange.append("--gradient_exchange=bfloat16")
+    exchange.append("a larger --train_batch_size, with --accumulation_steps")
+    return {
+        "input": "pipelines/benchmark.py, which says which of its stages binds",
+        "copy": "fewer processes on the host's memory: images travel as uint8 already",
+        "compute": "; ".join(compute),
+        "exchange": "; ".join(exchange),
+    }
 
 
 def way(trainer: Trainer, bare: float, seconds: float) -> Way:
@@ -142,7 +162,7 @@ def way(trainer: Trainer, bare: float, seconds: float) -> Way:
     copied = next(batches)["image"]
     return Way(
         input=None if synthetic else part / _seconds_of(lambda: next(batches), seconds),
-        copy=part / _seconds_of(lambda: _copy(copied), seconds) if devices.gpus else None,
+        copy=part / _seconds_of(copier(copied), seconds) if devices.gpus else None,
         compute=compute,
         exchange=exchange,
     )
@@ -162,11 +182,6 @@ def _exchange(trainer: Trainer) -> Callable[[], object]:
     return lambda: strategy.experimental_local_results(once())[0].numpy()
 
 
-def _copy(images: tf.Tensor) -> object:
-    with tf.device("/GPU:0"):
-        return tf.identity(images)[0, 0, 0, 0].numpy()
-
-
 def _seconds_of(work: Callable[[], object], seconds: float) -> float:
     """Seconds of one call, the mean over so many seconds."""
     work()  # the first pays for tracing, and for filling buffers
@@ -184,11 +199,6 @@ def model_flops(trainer: Trainer) -> float:
     connected layers alone.
     """
     return 3 * 2 * nets.count_macs(trainer.net.model)
-
-
-def parameters(trainer: Trainer) -> int:
-    """How many numbers of the net are trained."""
-    return sum(math.prod(variable.shape) for variable in trainer.net.model.trainable_variables)
 
 
 def peak_bytes() -> int:

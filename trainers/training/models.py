@@ -1,5 +1,6 @@
 """A run's net: built from the run's own copy of its source, with or without trained weights."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -120,6 +121,11 @@ class TrainedNet:
         self._builds = {_size(build.input): build for build in builds}
         for build in builds[1:]:
             refuse_other_shapes(self.model, build, "--train_sizes")
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers of the net are trained."""
+        return sum(math.prod(variable.shape) for variable in self.model.trainable_variables)
 
     def __call__(self, images: Any) -> Any:
         """What the net gives in training for images of one of the sizes."""

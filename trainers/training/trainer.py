@@ -3,7 +3,6 @@
 `loop` decides when each of these is called. The compiled step itself is in `step`.
 """
 
-import math
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from base.errors import UserError
 from base.spec import parse_chain
 from data_prep import schema
 from pipelines.config import Phase
@@ -30,6 +30,9 @@ from trainers.training.schedules import SCHEDULES, Position, with_warmup
 from trainers.training.step import TrainStep
 from trainers.training.validation import CenterCrop, Score
 from trainers.weights.initial import open_source, take
+
+# What TensorFlow and Python raise where there is no memory.
+EXHAUSTED = (tf.errors.ResourceExhaustedError, MemoryError)
 
 
 def average_decay(decay: float, step: int) -> float:
@@ -51,7 +54,8 @@ class Trainer:
         devices: what computes its steps.
         agenda: what is due when.
         net: what is trained.
-        step: the compiled step.
+        step: the step.
+        compiled: whether XLA compiles it, and what evaluates.
         memory: what a step takes of each GPU's.
         initial: what it has begun with, by --init_from, in this process.
         state: where it stands.
@@ -81,8 +85,10 @@ class Trainer:
                 self.net.model, self._evaluated, "--train_map and --eval_map"
             )
             on_device = pipeline.chains(Phase.TRAIN).on_device
-            compiled = devices.compiles(config.jit_compile, self.net.model)
-            self.step = TrainStep(config, self.net, on_device, devices.strategy, compiled=compiled)
+            self.compiled = devices.compiles(config.jit_compile, self.net.model)
+            self.step = TrainStep(
+                config, self.net, on_device, devices.strategy, compiled=self.compiled
+            )
         self.memory = memory.Plan(
             needs=memory.estimate(self.net.model, self.step.optimizer.slots_per_variable),
             batch=config.pipeline.train_batch_size,
@@ -90,9 +96,8 @@ class Trainer:
             parts=config.accumulation_steps,
             limit=gpus.smallest_memory() if devices.gpus else None,
         )
-        self._compiled = compiled
         self._schedule = with_warmup(SCHEDULES.make(config.schedule), config.warmup_epochs)
-        self._protocol = CenterCrop(self._evaluated, pipeline, devices, compiled=compiled)
+        self._protocol = CenterCrop(self._evaluated, pipeline, devices, compiled=self.compiled)
         self.state = first_state(pipeline.dataset.label_order)
         self.initial: InitialWeights | None = None
 
@@ -136,18 +141,17 @@ class Trainer:
 
     def announcement(self) -> list[str]:
         """What is about to be trained, on what, and how long, in three lines."""
-        dataset, agenda, net = self.pipeline.dataset, self.agenda, self.net.model
-        parameters = sum(math.prod(variable.shape) for variable in net.trainable_variables)
+        dataset, agenda = self.pipeline.dataset, self.agenda
         grows = " at first" if len(self.config.pipeline.sizes_by_epoch()) > 1 else ""
         height, width = self.pipeline.chains(Phase.TRAIN).image_size
         kind = "GPU" if self.devices.gpus else "CPU"
         images = {split: dataset.num_records(split) for split in schema.SPLITS}
         batch = self.config.pipeline.train_batch_size
-        compiles = "XLA compiles in the first step" if self._compiled else "the first step compiles"
-        if self._compiled and self.devices.gpus:
+        compiles = "XLA compiles in the first step" if self.compiled else "the first step compiles"
+        if self.compiled and self.devices.gpus:
             compiles += ", about half a minute"
         return [
-            f"net: {self.config.net}, {parameters:,} parameters, {self.config.precision}, "
+            f"net: {self.config.net}, {self.net.parameters:,} parameters, {self.config.precision}, "
             f"{self.devices.replicas} x {kind}",
             f"data: {dataset.directory or 'synthetic'}, {images[schema.TRAIN]:,} images of "
             f"{dataset.num_classes} classes, {images[schema.VALIDATION]:,} to validate on, as "
@@ -195,7 +199,7 @@ class Trainer:
         decays = [average_decay(self.config.ema_decay, step) for step in steps]
         try:
             return self.step.take_steps(batches, rates, decays)
-        except tf.errors.ResourceExhaustedError:
+        except EXHAUSTED:
             raise self.memory.out_of_memory() from None
 
     def learning_rate(self, step: int) -> float:
@@ -207,10 +211,20 @@ class Trainer:
         return self.config.learning_rate * self._schedule(position)
 
     def evaluate(self) -> Score:
-        """Scores the net as it is now on the validation images."""
+        """Scores the net as it is now on the validation images.
+
+        Raises:
+            UserError: a device's memory is not enough.
+        """
         self.step.average_over_replicas()
         self.step.copy_weights_to(self._evaluated)
-        return self._protocol.evaluate()
+        try:
+            return self._protocol.evaluate()
+        except EXHAUSTED:
+            raise UserError(
+                "out of memory in the evaluation: lower --eval_batch_size "
+                f"({self.config.pipeline.eval_batch_size})"
+            ) from None
 
     def save(self, run: Run, *, evaluated: bool) -> None:
         """Saves a checkpoint; one that was evaluated is the best, too, if that is no better.

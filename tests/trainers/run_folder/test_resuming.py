@@ -20,7 +20,8 @@ from trainers.run_folder.records import read_record
 from trainers.training import session
 from trainers.training.logbook import SilentLogbook
 from trainers.training.loop import _stop_signals
-from trainers.training.trainer import Trainer
+from trainers.training.step import TrainStep
+from trainers.training.validation import CenterCrop
 
 pytestmark = pytest.mark.slow(reason="most tests train a net for some steps")
 
@@ -202,17 +203,19 @@ EXHAUSTED = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating te
 
 
 @pytest.mark.parametrize(
-    ("kind", "method", "error", "reason"),
+    ("kind", "method", "after", "error", "reason"),
     [
-        (Trainer, "take_steps", EXHAUSTED, "out of memory after step 4 (OOM when allocating"),
-        (MetricsLog, "write", FULL, "metrics.jsonl: No space left on device"),
+        (TrainStep, "take_steps", 1, EXHAUSTED, "out of memory: 16 images at once"),
+        (CenterCrop, "evaluate", 0, EXHAUSTED, "out of memory in the evaluation: lower --eval_ba"),
+        (CenterCrop, "evaluate", 0, MemoryError(), "out of memory in the evaluation: lower --eval"),
+        (MetricsLog, "write", 1, FULL, "metrics.jsonl: No space left on device"),
     ],
 )
 def test_a_failed_run_says_why_and_is_continued(
-    workspace, monkeypatch, kind, method, error, reason
+    workspace, monkeypatch, kind, method, after, error, reason
 ):
     with monkeypatch.context() as patch, pytest.raises((UserError, OSError)):
-        failing(patch, kind, method, error, after=1)
+        failing(patch, kind, method, error, after=after)
         session.train(again())
     record = read_record(workspace / "runs/mine/1")
     assert record.state == "failed" and record.faults[0].startswith(reason)

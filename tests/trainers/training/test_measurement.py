@@ -12,23 +12,15 @@ from base.errors import UserError
 from benchmarks.training_step_peers import CHANNELS_LAST, CLASSES, CONTIGUOUS, PYTORCH_NETS, SYSTEMS
 from benchmarks.training_steps import StepPeersConfig, targets
 from tests.conftest import assert_one_line_error, run_command
+from tests.making.tiny_net import SYNTHETIC_TRAINING
 from trainers.benchmark import BARE, LoopBenchmarkConfig, compared, utilization
 from trainers.config import TrainConfig
+from trainers.training import measurement
 from trainers.training.devices import gpus
 from trainers.training.devices.peaks import peak_flops
 from trainers.training.measurement import Round, Way, trainer_to_measure
 
-SMALL = (
-    "--net=resnet10(width=4)",
-    "--data=synthetic",
-    "--train_map=decode_random_crop(32)",
-    "--eval_map=decode_center_crop(32)",
-    "--train_device_map=subtract_mean('none')",
-    "--eval_device_map=subtract_mean('none')",
-    "--train_batch_size=8",
-    "--rounds=2",
-    "--seconds=0.2",
-)
+SMALL = (*SYNTHETIC_TRAINING, "--rounds=2", "--seconds=0.2")
 
 
 def line_of(lines: list[str], start: str) -> str:
@@ -61,8 +53,9 @@ def test_the_target_counts_against_the_better_layout():
     ("wrong", "says"),
     [
         ({"nets": ("vgg16",)}, "vgg16 is none of alexnet"),
-        ({"rounds": 0}, "must be above 0"),
+        ({"rounds": 0}, "--rounds=0 must be at least 1"),
         ({"image_size": -1}, "--image_size=-1"),
+        ({"seconds": 0.0}, "--seconds=0.0 must be above 0"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(wrong, says):
@@ -73,7 +66,7 @@ def test_what_cannot_be_compared_is_refused(wrong, says):
 def test_what_cannot_be_measured_is_refused():
     with pytest.raises(UserError, match="no net is named"):
         LoopBenchmarkConfig()
-    with pytest.raises(UserError, match="must be above 0"):
+    with pytest.raises(UserError, match="--rounds=0 must be at least 1"):
         LoopBenchmarkConfig(TrainConfig(net="alexnet"), rounds=0)
     with pytest.raises(UserError, match="one machine is measured"):
         trainer_to_measure(TrainConfig(net="alexnet", distribution="multi_worker"))
@@ -134,7 +127,7 @@ def test_benchmark_prints_the_loop_beside_the_step_and_leaves_nothing(tmp_path):
         assert float(line_of(lines, name).removeprefix(f"  {name}").split()[0].replace(",", "")) > 0
     assert "times (target 0.97: " in line_of(lines, BARE)
     assert 0 <= float(line_of(lines, "waiting").split()[1].rstrip("%")) <= 100
-    assert lines[-1].startswith("verdict: compute binds. Try: --precision=mixed_bfloat16")
+    assert lines[-1].startswith("verdict: compute binds. Try: a GPU, or more cores")
     assert float(line_of(lines, "peak memory").split()[2]) > 0.1
     assert list(tmp_path.iterdir()) == []
 
@@ -155,7 +148,7 @@ def test_benchmark_measures_the_exchange_between_replicas():
             "input binds; the rest would take 1,000. .*pipelines",
         ),
         (Way(900.0, 100.0, 1000.0, None), "copy binds; the rest would take 900. "),
-        (Way(900.0, None, 800.0, None), "compute binds; the rest would take 900. .*--precision"),
+        (Way(900.0, None, 800.0, None), "compute binds; the rest would take 900. .*a GPU"),
         (Way(None, None, 800.0, None), "compute binds. Try"),
         # Either by itself is quicker than the input; one after the other they are not.
         (Way(500.0, None, 800.0, 900.0), "compute binds; the rest would take 500. "),
@@ -164,7 +157,23 @@ def test_benchmark_measures_the_exchange_between_replicas():
     ],
 )
 def test_the_verdict_names_what_binds_and_a_remedy(way, says):
-    assert re.match(f"verdict: {says}", way.verdict())
+    remedies = measurement.remedies(TrainConfig(net="alexnet"), on_gpu=False, compiled=False)
+    assert re.match(f"verdict: {says}", way.verdict(remedies))
+
+
+def test_what_the_flags_have_already_is_no_remedy():
+    """On the CPU bfloat16 and XLA take longer, and are none either."""
+    plain = TrainConfig(net="alexnet")
+    full = TrainConfig(
+        net="alexnet", precision="mixed_bfloat16", gradient_exchange="bfloat16", jit_compile="true"
+    )
+    on_cpu = measurement.remedies(plain, on_gpu=False, compiled=False)["compute"]
+    assert "--" not in on_cpu
+    wanted = measurement.remedies(plain, on_gpu=True, compiled=False)
+    assert {"--precision=mixed_bfloat16", "--jit_compile=true"} < set(wanted["compute"].split("; "))
+    assert "--gradient_exchange=bfloat16" in wanted["exchange"]
+    done = measurement.remedies(full, on_gpu=True, compiled=True)
+    assert not re.search("bfloat16|jit_compile", done["compute"] + done["exchange"])
 
 
 def test_the_share_of_a_gpus_peak_is_said(monkeypatch):

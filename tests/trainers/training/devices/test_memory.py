@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import nets
 from base.errors import UserError
+from tests.making.tiny_net import SYNTHETIC_TRAINING
 from trainers.training.devices import memory
 
 GIB = 2**30
@@ -63,20 +64,8 @@ def test_a_step_that_runs_out_of_memory_says_so(monkeypatch):
     from trainers import config
     from trainers.training import measurement
 
-    trainer = measurement.trainer_to_measure(
-        config.parse(
-            [
-                "--net=resnet10(width=4)",
-                "--data=synthetic",
-                "--train_map=decode_random_crop(32)",
-                "--eval_map=decode_center_crop(32)",
-                "--train_device_map=subtract_mean('none')",
-                "--eval_device_map=subtract_mean('none')",
-                "--train_batch_size=8",
-                "--replicas=cpu",
-            ]
-        )
-    )
+    flags = [*SYNTHETIC_TRAINING, "--replicas=cpu"]
+    trainer = measurement.trainer_to_measure(config.parse(flags))
 
     def exhausted(*arguments):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
