@@ -24,7 +24,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from base.commandline import config_from_flags, flag, run
+from base.commandline import Settings, config_from_flags, flag, run
 from base.parallel import usable_cores
 from data_prep.source import disks, sample_images
 
@@ -41,11 +41,11 @@ _SCRATCH = 256 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
-class DoctorConfig:
+class DoctorConfig(Settings):
     """What is looked at."""
 
     data_dir: str = flag("data", "Where data sets are, or will be.")
-    seconds: float = flag(2.0, "How long decoding is measured.")
+    seconds: float = flag(2.0, "How long decoding is measured.", within="(0, inf)")
 
 
 def main() -> None:

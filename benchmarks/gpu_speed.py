@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import sys
 
-from base.commandline import config_from_flags, flag, run
+from base.commandline import Settings, config_from_flags, flag, run
 from base.comparison import OURS, load
 from base.errors import UserError
 
@@ -22,25 +22,24 @@ COMPILED = {"by XLA": "true", "without": "false"}
 
 
 @dataclasses.dataclass(frozen=True)
-class GpuSpeedConfig:
+class GpuSpeedConfig(Settings):
     """What is measured, and for how long."""
 
     nets: tuple[str, ...] = flag(
         ("resnet50_v1_5", "alexnet"), "Which flag files of flags/, without their suffix."
     )
-    batch_size: int = flag(256, "Images of a step, on all GPUs together.")
+    batch_size: int = flag(256, "Images of a step, on all GPUs together.", within="[1, 1e9]")
     replicas: str = flag("1", "--replicas, of train.py.")
-    rounds: int = flag(3, "How often each is measured; medians are printed.")
-    seconds: float = flag(3.0, "How long each measurement lasts, at least.")
+    rounds: int = flag(3, "How often each is measured; medians are printed.", within="[1, 1e9]")
+    seconds: float = flag(3.0, "How long each measurement lasts, at least.", within="(0, inf)")
     figures: str = flag("gpu.jsonl", "File to which the figures are added.")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
+        super().__post_init__()
         for net in self.nets:
             if not flag_file(net).is_file():
                 raise UserError(f"--nets: there is no {flag_file(net)}")
-        if min(self.batch_size, self.rounds) < 1 or self.seconds <= 0:
-            raise UserError("--batch_size, --rounds and --seconds must be above 0")
 
 
 def flag_file(net: str) -> pathlib.Path:

@@ -11,7 +11,7 @@ the systems differ. The peers come with the `bench` extra; one that is missing i
 import contextlib
 import dataclasses
 
-from base.commandline import config_from_flags, flag, run
+from base.commandline import Settings, config_from_flags, flag, run
 from base.comparison import OURS, Comparison
 from base.errors import UserError
 from benchmarks.contender import Contender, measure_in_turns
@@ -30,24 +30,25 @@ TARGETS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class PipelinePeersConfig:
+class PipelinePeersConfig(Settings):
     """What is compared, and for how long."""
 
     data_dir: str = flag("data", "The data set of JPEG images, as for training.")
     systems: tuple[str, ...] = flag(SYSTEMS, f"Which of: {', '.join(SYSTEMS)}.")
-    batch_size: int = flag(128, "Images of a batch.")
-    threads: int = flag(2, "Threads, or worker processes, of each system.")
-    rounds: int = flag(7, "How often each system is measured; medians are printed.")
-    seconds: float = flag(2.0, "How long each measurement lasts.")
+    batch_size: int = flag(128, "Images of a batch.", within="[1, 1e9]")
+    threads: int = flag(2, "Threads, or worker processes, of each system.", within="[1, 4096]")
+    rounds: int = flag(
+        7, "How often each system is measured; medians are printed.", within="[1, 1e9]"
+    )
+    seconds: float = flag(2.0, "How long each measurement lasts.", within="(0, inf)")
     figures: str = flag("", "File to which the figures are added, for benchmarks/speed_table.py.")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be compared."""
+        super().__post_init__()
         unknown = set(self.systems) - set(SYSTEMS)
         if unknown or OURS not in self.systems:
             raise UserError(f"--systems: {OURS}, and any of {', '.join(SYSTEMS)}")
-        if min(self.batch_size, self.threads, self.rounds) < 1 or self.seconds <= 0:
-            raise UserError("--batch_size, --threads, --rounds and --seconds must be above 0")
 
 
 def main() -> None:

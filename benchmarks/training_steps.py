@@ -17,7 +17,7 @@ import statistics
 from collections.abc import Sequence
 
 import nets
-from base.commandline import config_from_flags, flag, run
+from base.commandline import Settings, config_from_flags, flag, run
 from base.comparison import OURS, Comparison
 from base.errors import UserError
 from base.spec import parse_call
@@ -29,29 +29,30 @@ TARGETS = {"alexnet": 1.5, "resnet50": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
-class StepPeersConfig:
+class StepPeersConfig(Settings):
     """What is compared, and for how long."""
 
     nets: tuple[str, ...] = flag(
         tuple(TARGETS), f"Which nets, with options, of: {', '.join(PYTORCH_NETS)}."
     )
-    batch_size: int = flag(32, "Images of a step.")
-    image_size: int = flag(0, "Side of the images, in pixels; 0: the net's own.")
-    threads: int = flag(2, "Threads of each system.")
+    batch_size: int = flag(32, "Images of a step.", within="[1, 1e9]")
+    image_size: int = flag(
+        0, "Side of the images, in pixels; 0: the net's own.", within="[0, 65535]"
+    )
+    threads: int = flag(2, "Threads of each system.", within="[1, 4096]")
     device: str = flag("cpu", "What computes.", choices=("cpu", "gpu"))
-    rounds: int = flag(5, "How often each system is measured; medians are printed.")
-    seconds: float = flag(3.0, "How long each measurement lasts, at least.")
+    rounds: int = flag(
+        5, "How often each system is measured; medians are printed.", within="[1, 1e9]"
+    )
+    seconds: float = flag(3.0, "How long each measurement lasts, at least.", within="(0, inf)")
     figures: str = flag("", "File to which the figures are added, for benchmarks/speed_table.py.")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be compared."""
+        super().__post_init__()
         for net in self.nets:
             if parse_call(net).name not in PYTORCH_NETS:
                 raise UserError(f"--nets: {net} is none of {', '.join(PYTORCH_NETS)}")
-        if min(self.batch_size, self.threads, self.rounds) < 1 or self.seconds <= 0:
-            raise UserError("--batch_size, --threads, --rounds and --seconds must be above 0")
-        if self.image_size < 0:
-            raise UserError(f"--image_size={self.image_size} must not be negative")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from base.commandline import flag
+from base.commandline import Settings, flag
 from base.errors import UserError
 from data_prep import schema
 from trainers.config import RUN_HELP, TrainedConfig
@@ -11,7 +11,7 @@ from trainers.run_folder.files import CENTER_CROP, DENSE, DENSE_MULTI_SCALE, PRO
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(Settings):
     """What an evaluation of finished or running runs depends on."""
 
     trained: TrainedConfig = dataclasses.field(default_factory=TrainedConfig)
@@ -49,21 +49,23 @@ class EvaluateConfig:
         "center_crop, ten_crop and dense take the stored size).",
     )
     image_size: int = flag(
-        0, "Side of the crops in pixels, for another size than the run's; 0: the run's."
+        0,
+        "Side of the crops in pixels, for another size than the run's; 0: the run's.",
+        within="[0, 65535]",
     )
     eval_device_map: str = flag("", "Device chain, instead of the run's.")
     replicas: str = flag(
         "auto", "auto: every GPU, else the CPU. N: that many GPUs. cpu:N.", group="Devices"
     )
     eval_batch_size: int = flag(
-        0, "Images (or views of images) a step over all replicas; 0: as the run had it."
+        0,
+        "Images (or views of images) a step over all replicas; 0: as the run had it.",
+        within="[0, 1e9]",
     )
 
     def __post_init__(self) -> None:
         """Refuses what no evaluation can use."""
-        for name in ("eval_batch_size", "image_size"):
-            if getattr(self, name) < 0:
-                raise UserError(f"--{name}={getattr(self, name)} must not be negative")
+        super().__post_init__()
         if os.path.isdir(self.output):
             raise UserError(f"--output={self.output} is a folder: name a file in it")
         if not all(scale.isdigit() and int(scale) > 0 for scale in self.scales):

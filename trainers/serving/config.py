@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from base.commandline import flag
+from base.commandline import Settings, flag
 from base.errors import UserError
 from trainers.config import RUN_HELP, TrainedConfig
 
@@ -17,14 +17,16 @@ FLOAT16 = "float16"
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictConfig:
+class PredictConfig(Settings):
     """What predictions on files depend on."""
 
     trained: TrainedConfig = dataclasses.field(default_factory=TrainedConfig)
 
     run: str = flag("", RUN_HELP, common=True)
     json: bool = flag(False, "Print one JSON object a line, for each file.")
-    top: int = flag(5, "How many classes to say of each image, the likeliest first.")
+    top: int = flag(
+        5, "How many classes to say of each image, the likeliest first.", within="[1, 1e9]"
+    )
     keep_going: bool = flag(
         False,
         "Exit with 0 though files could not be read: a warning for each. Without, what there is to "
@@ -34,13 +36,11 @@ class PredictConfig:
     saliency: str = flag(
         "", "Draw into this PNG file which pixels the first prediction depends on (its gradient)."
     )
-    predict_batch_size: int = flag(32, "Images a step.")
+    predict_batch_size: int = flag(32, "Images a step.", within="[1, 1e9]")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be predicted or drawn."""
-        for name in ("predict_batch_size", "top"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name}={getattr(self, name)} must be at least 1")
+        super().__post_init__()
         for name in ("picture", "saliency"):
             path = getattr(self, name)
             if path and os.path.splitext(path)[1].lower() != ".png":
@@ -48,7 +48,7 @@ class PredictConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig:
+class ExportConfig(Settings):
     """What an exported net depends on."""
 
     trained: TrainedConfig = dataclasses.field(default_factory=TrainedConfig)
@@ -63,7 +63,9 @@ class ExportConfig:
         choices=("", INT8, FLOAT16),
     )
     accuracy_images: int = flag(
-        1000, "With --quantize: the first N validation images that are scored; 0: all."
+        1000,
+        "With --quantize: the first N validation images that are scored; 0: all.",
+        within="[0, 1e9]",
     )
     data_dir: str = flag("", "Where the run's data set is now; empty: where it was.")
     check_images: str = flag(
@@ -74,7 +76,6 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be quantized."""
+        super().__post_init__()
         if self.quantize and self.format != TFLITE:
             raise UserError(f"--quantize={self.quantize} needs --format={TFLITE}")
-        if self.accuracy_images < 0:
-            raise UserError(f"--accuracy_images={self.accuracy_images} must not be negative")
