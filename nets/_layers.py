@@ -25,37 +25,35 @@ _registered = keras.saving.register_keras_serializable(__package__ or "nets")
 
 
 @contextlib.contextmanager
-def example_seeds(seeds: Any) -> Iterator[None]:
-    """Sets the seeds (int32 [batch, 2]) of the examples that this thread's next calls see.
+def _within(name: str, value: Any) -> Iterator[None]:
+    """Sets what layers look up in `_context`, in this thread and within the block.
 
     Thread-local, since MirroredStrategy traces each replica in a thread of its own.
     """
-    outer = getattr(_context, "seeds", None)
-    _context.seeds = seeds
+    outer = getattr(_context, name, None)
+    setattr(_context, name, value)
     try:
         yield
     finally:
-        _context.seeds = outer
+        setattr(_context, name, outer)
 
 
-@contextlib.contextmanager
-def replica_means(mean: Mean | None) -> Iterator[None]:
+def example_seeds(seeds: Any) -> contextlib.AbstractContextManager[None]:
+    """Sets the seeds (int32 [batch, 2]) of the examples that this thread's next calls see."""
+    return _within("seeds", seeds)
+
+
+def replica_means(mean: Mean | None) -> contextlib.AbstractContextManager[None]:
     """Sets how synchronized batch normalisation, in this thread's next calls, averages.
 
     Args:
         mean: from this replica's value, a tensor of any shape, to the mean over all replicas'.
             Without one a replica is taken to be alone.
     """
-    outer = getattr(_context, "mean", None)
-    _context.mean = mean
-    try:
-        yield
-    finally:
-        _context.mean = outer
+    return _within("mean", mean)
 
 
-@contextlib.contextmanager
-def fused_batch_norm(fused: FusedBatchNorm | None) -> Iterator[None]:
+def fused_batch_norm(fused: FusedBatchNorm | None) -> contextlib.AbstractContextManager[None]:
     """Sets what normalises batches that are not synchronized, in this thread's next calls.
 
     Args:
@@ -64,12 +62,7 @@ def fused_batch_norm(fused: FusedBatchNorm | None) -> Iterator[None]:
             (biased) variance, float32 [channels]. Without one the layer composes it of other
             operations.
     """
-    outer = getattr(_context, "fused", None)
-    _context.fused = fused
-    try:
-        yield
-    finally:
-        _context.fused = outer
+    return _within("fused", fused)
 
 
 def keep_mask(seeds: Any, layer_name: str, shape: tuple[int, ...], rate: float) -> Any:

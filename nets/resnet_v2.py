@@ -24,6 +24,11 @@ UNITS_200: Units = (3, 24, 36, 3)
 SLIM = {50: (24.4, 7.2), 101: (23.0, 6.3), 152: (22.2, 5.9)}
 
 
+def slim(layers: int, of: str) -> PublishedError:
+    """TF-slim's figure for so many layers, and what of it was scored."""
+    return PublishedError(*SLIM[layers], f"center crop at 299 pixels, TF-slim's {of}")
+
+
 def resnet_v2(nn: Builder, x: Tensor, num_classes: int, *, units: Units) -> Tensor:
     """Figure 1(b); the first unit follows the stem's own ReLU and has none in front (appendix)."""
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_out", "untruncated_normal"))
@@ -131,33 +136,21 @@ NETS = (
         UNITS[50],
         params=25_549_352,
         macs=4_089_184_256,
-        errors=(
-            PublishedError(
-                *SLIM[50], "center crop at 299 pixels, TF-slim's net and weights (the _keras form)"
-            ),
-        ),
+        errors=(slim(50, "net and weights (the _keras form)"),),
     ),
     _net(
         "resnet101_v2",
         UNITS[101],
         params=44_541_480,
         macs=7_801_405_440,
-        errors=(
-            PublishedError(
-                *SLIM[101], "center crop at 299 pixels, TF-slim's net and weights (the _keras form)"
-            ),
-        ),
+        errors=(slim(101, "net and weights (the _keras form)"),),
     ),
     _net(
         "resnet152_v2",
         UNITS[152],
         params=60_185_128,
         macs=11_513_626_624,
-        errors=(
-            PublishedError(
-                *SLIM[152], "center crop at 299 pixels, TF-slim's net and weights (the _keras form)"
-            ),
-        ),
+        errors=(slim(152, "net and weights (the _keras form)"),),
     ),
     _net(
         "resnet200_v2",
@@ -173,7 +166,7 @@ NETS = (
         macs=3_482_255_360,
         errors=(
             PublishedError(24.0, 7.0, "center crop, Keras's weights"),
-            PublishedError(*SLIM[50], "center crop at 299 pixels, TF-slim's weights"),
+            slim(50, "weights"),
         ),
     ),
     _keras_net(
@@ -183,7 +176,7 @@ NETS = (
         macs=7_194_476_544,
         errors=(
             PublishedError(22.8, 6.2, "center crop, Keras's weights"),
-            PublishedError(*SLIM[101], "center crop at 299 pixels, TF-slim's weights"),
+            slim(101, "weights"),
         ),
     ),
     _keras_net(
@@ -193,7 +186,7 @@ NETS = (
         macs=10_906_697_728,
         errors=(
             PublishedError(22.0, 5.8, "center crop, Keras's weights"),
-            PublishedError(*SLIM[152], "center crop at 299 pixels, TF-slim's weights"),
+            slim(152, "weights"),
         ),
     ),
 )

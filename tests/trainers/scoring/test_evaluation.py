@@ -17,6 +17,7 @@ from pipelines.reading.dataset import open_dataset
 from tests.making.datasets import pixels, sample_photographs
 from tests.making.trained_runs import CLASSES, classifier, random_run, softmax, stored_dataset
 from tests.pipelines.functions.test_views import crops_144, ten
+from tests.trainers.scoring.conftest import CROP, IMAGES, NET, SIZE
 from trainers.config import TrainedConfig
 from trainers.scoring import evaluation, protocols
 from trainers.scoring.config import EvaluateConfig
@@ -24,15 +25,6 @@ from trainers.scoring.real_labels import read_real_labels
 from trainers.training.devices.replicas import open_devices
 
 pytestmark = pytest.mark.slow(reason="each protocol is compiled for nets of several sizes")
-
-SIZE, CROP, IMAGES = 96, 64, 6
-NET = "resnet10(width=8)"
-
-
-@pytest.fixture(scope="module")
-def data_dir(sample_dir, tmp_path_factory):
-    photographs = sample_photographs(sample_dir, IMAGES)
-    return stored_dataset(tmp_path_factory.mktemp("data") / "set", photographs, SIZE)
 
 
 @pytest.fixture(scope="module")

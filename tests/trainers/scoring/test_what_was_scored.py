@@ -12,6 +12,7 @@ from base.errors import UserError
 from data_prep import schema
 from tests.making.datasets import sample_photographs
 from tests.making.trained_runs import random_run, stored_dataset
+from tests.trainers.scoring.conftest import CROP, IMAGES, NET, SIZE
 from trainers.config import TrainedConfig
 from trainers.report.published import gates
 from trainers.run_folder.files import LoopState, read_state, state_text
@@ -22,15 +23,6 @@ from trainers.scoring.config import EvaluateConfig
 from trainers.training.devices.replicas import open_devices
 
 pytestmark = pytest.mark.slow(reason="it compiles nets")
-
-SIZE, CROP, IMAGES = 96, 64, 6
-NET = "resnet10(width=8)"
-
-
-@pytest.fixture(scope="module")
-def data_dir(sample_dir, tmp_path_factory):
-    photographs = sample_photographs(sample_dir, IMAGES)
-    return stored_dataset(tmp_path_factory.mktemp("data") / "set", photographs, SIZE)
 
 
 @pytest.fixture(scope="module")
