@@ -60,9 +60,10 @@ def open_source(config: TrainConfig, model: keras.Model, entry: nets.Net) -> Sou
     if path.is_file():
         checkpoint: checkpoints.Checkpoint | None = checkpoints.load(path)
     else:
-        if path.suffix and not path.exists():  # no experiment's name, more likely a file's
-            raise UserError(f"--init_from={config.init_from}: there is no such file or run")
-        run = find_run(config.init_from, config.runs_dir, flag="--init_from")
+        try:
+            run = find_run(config.init_from, config.runs_dir, flag="--init_from")
+        except UserError as error:
+            raise error if path.exists() else UserError(f"{error}; nor is it a file") from None
         device_map = run.flags().pipeline.eval_device_map
         best = run.checkpoints / checkpoints.BEST
         checkpoint = (

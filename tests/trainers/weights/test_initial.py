@@ -181,7 +181,7 @@ def test_the_head_alone_learns_faster(workspace):
     [
         ([], r"best.npz does not fit two_convs: .* shape \(5,\), the net's \(3,\): --new_head"),
         (["--new_head", "--net=resnet10(width=4)"], "best.npz does not fit resnet10: the net has "),
-        (["--init_from=nothing.npz"], "--init_from=nothing.npz: there is no such file or run"),
+        (["--init_from=nothing.npz"], "--init_from=nothing.npz is neither .*; nor is it a file"),
         (["--init_from=nothing"], "--init_from=nothing is neither a run folder nor a run in runs/"),
         (["--init_from=net.py"], "--init_from=net.py cannot be read as .h5"),
         (["--new_head", "--freeze=conv9"], "--freeze=conv9 matches no layer .*: there are conv1, "),
