@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -59,6 +60,36 @@ class Chain:
         for function, choices in zip(self.functions, drawn, strict=True):
             example = function.apply(example, choices)
         return example
+
+    def images(
+        self, examples: Example, drawn: tuple[Drawn, ...], shape: Sequence[int | None]
+    ) -> tf.Tensor:
+        """The images of a whole chunk after all functions, for a host chain.
+
+        What begins with a window is made at once, mirrored on the way; the rest one by one.
+
+        Args:
+            examples: of [k] before decoding.
+            drawn: for them.
+            shape: of each image after all functions.
+
+        Returns:
+            uint8 [k, *shape].
+        """
+        windows, done = self.functions[0].windows, 0
+        if windows:
+            mirrors = len(drawn) > 1 and self.functions[1].mirrors
+            flip = drawn[1]["flip"] if mirrors else tf.zeros_like(examples["label"], bool)
+            examples = examples | {"image": windows(examples, drawn[0], flip)}
+            done = 2 if mirrors else 1
+        if done == len(drawn):
+            return examples["image"]
+        rest = dataclasses.replace(self, calls=self.calls[done:], functions=self.functions[done:])
+        return tf.map_fn(
+            lambda one: rest.apply(*one)["image"],
+            (examples, drawn[done:]),
+            fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+        )
 
     @property
     def min_side(self) -> int:

@@ -26,7 +26,7 @@ DIRECTIONS = {
         *("data_prep.source", "data_prep.layouts", "data_prep.image"),
     },
     "pipelines": {"base", "data_prep.schema"},
-    "pipelines.functions": {"base", "data_prep.schema", "pipelines.config"},
+    "pipelines.functions": {"base", "data_prep.schema", "data_prep.image", "pipelines.config"},
     "pipelines.reading": {
         "base",
         *("data_prep.schema", "pipelines.config", "pipelines.functions"),
@@ -185,7 +185,7 @@ def test_no_room_is_too_full_to_find_a_file_in():
 
 
 # Numba compiles functions of arrays, and takes no object that holds them.
-_COMPILED = {"_resample"}
+_COMPILED = {"resample_lanes"}
 
 
 @pytest.mark.parametrize(
