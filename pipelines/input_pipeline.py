@@ -172,6 +172,7 @@ class InputPipeline:
             buffer=int(config.shuffle_buffer_mb * 2**20 / self.dataset.record_bytes(schema.TRAIN)),
             host=host if own else ALONE,
             same_every_epoch=config.overfit_batches > 0,
+            cores=config.threads,
         )
         chunks = order.records(
             self.dataset.shard_opener(schema.TRAIN),
