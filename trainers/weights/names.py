@@ -12,6 +12,7 @@ from typing import Any
 
 import nets
 from nets.residual import unit_name
+from trainers.weights import convolutional_names
 from trainers.weights.files import Form
 
 # Our layer's name for each layer name of the source.
@@ -267,6 +268,15 @@ ORIGINS: Mapping[tuple[str, str], Origin] = {
     **{("torch", name): Origin(_torchvision_densenet, _TORCH) for name in _DENSENET},
     # Its weights are TF-slim's, with their normalisation (transform_input).
     ("torch", "inception_v3_torchvision"): Origin(_torchvision_inception_v3, _TF),
+    **{("keras", name): Origin(names, _TF) for name, names in convolutional_names.KERAS.items()},
+    **{
+        ("torch", name): Origin(names, _TORCH)
+        for name, names in convolutional_names.TORCHVISION.items()
+    },
+    **{("timm", name): Origin(names, _TORCH) for name, names in convolutional_names.TIMM.items()},
+    **{
+        ("timm", name): Origin(names, _TF) for name, names in convolutional_names.TIMM_AS_TF.items()
+    },
     ("numpy", "squeezenet1_0"): Origin(_authors_squeezenet, _SQUEEZENET),
 }
 
