@@ -2,6 +2,7 @@
 # make test   sets up and runs every test; ROOM=nets, ROOM=trainers/training: those of one room
 # make quick  sets up and runs the tests that take no minutes, before each commit; ROOM as above
 # make cover  sets up, runs every test, and prints which lines of the rooms none has run
+# make parity sets up PyTorch's nets, several GB, and compares the logits of ours with theirs
 # make lint   sets up and runs the linter, the formatter's check and the type checker
 # make bench  sets up and measures speed beside the peers; SOURCE=/path/to/the/tars: on those
 # make doctor sets up and says what this machine has for training, what it lacks, and what will bind
@@ -20,11 +21,12 @@ BIN := $(VENV)/bin
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),gpu)
 DEMO := demo
 
-.PHONY: demo test quick cover lint bench doctor setup clean
+.PHONY: demo test quick cover parity lint bench doctor setup clean
 
 setup: $(VENV)/.setup
 test quick cover lint: $(VENV)/.setup_test
 bench: $(VENV)/.setup_bench
+parity: $(VENV)/.setup_parity
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 13) else f"error: Python {v.major}.{v.minor} found, 3.11 or 3.12 wanted: make PYTHON=python3.11")'
@@ -45,6 +47,9 @@ $(VENV)/.setup: $(VENV)/.python setup.cfg $(CONSTRAINTS)
 $(VENV)/.setup_test: $(VENV)/.python setup.cfg $(CONSTRAINTS)
 	$(call install,test beam dask export)
 	touch $@ $(VENV)/.setup
+$(VENV)/.setup_parity: $(VENV)/.setup_test
+	$(call install,parity)
+	touch $@
 # The peers are several GB, and some exist for some machines only: what is missing is left out.
 PEERS := $(shell sed -n '/^bench =/,/^[a-z\[]/s/^    //p' setup.cfg)
 $(VENV)/.setup_bench: $(VENV)/.setup setup.cfg
@@ -102,6 +107,9 @@ quick:
 
 cover:
 	$(PYTEST) --cov --cov-report=term-missing
+
+parity:
+	REQUIRE_PARITY=1 $(BIN)/python -m pytest tests/nets/test_torch_parity.py
 
 lint:
 	$(BIN)/ruff check .

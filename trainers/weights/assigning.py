@@ -6,7 +6,14 @@ import numpy as np
 import nets
 from base.errors import UserError, listed
 from trainers.weights.files import WeightFile
-from trainers.weights.names import ORIGINS, OUR_OWN, REFUSED, Origin, numbered_from_zero
+from trainers.weights.names import (
+    ORIGINS,
+    OUR_OWN,
+    PUBLISHERS,
+    REFUSED,
+    Origin,
+    numbered_from_zero,
+)
 
 # torch's names of variables, to ours: (of a convolution or fully connected layer, of a norm).
 _TORCH_VARIABLES = {
@@ -56,19 +63,30 @@ def arrays_for(model: keras.Model, weights: WeightFile, entry: nets.Net) -> dict
 
 
 def origin_of(weights: WeightFile, entry: nets.Net) -> Origin:
-    """Whose weights of a net a file holds. Raises UserError where nothing is known of such."""
-    key = (weights.form, entry.name)
-    if key in REFUSED:
-        raise UserError(f"{weights.named}: {REFUSED[key]}")
-    if weights.form == "numpy" and key not in ORIGINS:
+    """Whose weights of a net a file holds, as its names of layers tell.
+
+    Raises UserError where nothing is known of such.
+    """
+    if (weights.form, entry.name) in REFUSED:
+        raise UserError(f"{weights.named}: {REFUSED[weights.form, entry.name]}")
+    publishers = PUBLISHERS[weights.form]
+    origins = [ORIGINS[each, entry.name] for each in publishers if (each, entry.name) in ORIGINS]
+    if weights.form == "numpy" and not origins:
         return OUR_OWN
-    if key not in ORIGINS:
-        known = ", ".join(sorted({name for form, name in ORIGINS if form == weights.form}))
+    if not origins:
+        known = ", ".join(sorted({name for each, name in ORIGINS if each in publishers}))
         raise UserError(
             f"{weights.named}: no {weights.form} weights are known for --net={entry.name}, "
             f"but for: {known}"
         )
-    return ORIGINS[key]
+    layers = {_split(name, weights)[0] for name in weights.arrays}
+    return max(origins, key=lambda origin: len(layers & origin.names(entry).keys()))
+
+
+def _split(name: str, weights: WeightFile) -> tuple[str, str]:
+    """An array's name as that of its layer and of its variable."""
+    layer, _, variable = name.rpartition("/" if weights.form == "keras" else ".")
+    return layer, variable
 
 
 def _in_our_layout(
@@ -84,7 +102,7 @@ def _in_our_layout(
     ours: dict[str, np.ndarray] = {}
     unknown = []
     for name, array in arrays.items():
-        layer, _, variable = name.rpartition("/" if weights.form == "keras" else ".")
+        layer, variable = _split(name, weights)
         if variable == _TORCH_COUNTER and weights.form == "torch":
             continue
         target = names.get(layer)

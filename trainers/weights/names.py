@@ -248,7 +248,8 @@ _DENSENET = (*_DENSENET_KERAS, "densenet161")
 _MOBILENET = ("mobilenet_v1", "mobilenet_v1_075", "mobilenet_v1_050", "mobilenet_v1_025")
 _NO_PADDING = "torchvision does not pad conv10, the authors and we do: logits differ a little"
 
-ORIGINS: Mapping[tuple[Form, str], Origin] = {
+# By publisher and net. A form's own is the publisher of that name, 'torch' torchvision.
+ORIGINS: Mapping[tuple[str, str], Origin] = {
     **{("keras", name): Origin(_keras_resnet, _CAFFE) for name in _V1},
     **{("keras", name): Origin(_keras_resnet_v2, _TF) for name in _V2},
     **{("keras", name): Origin(_keras_vgg, _CAFFE) for name in _VGG_KERAS},
@@ -267,6 +268,13 @@ ORIGINS: Mapping[tuple[Form, str], Origin] = {
     # Its weights are TF-slim's, with their normalisation (transform_input).
     ("torch", "inception_v3_torchvision"): Origin(_torchvision_inception_v3, _TF),
     ("numpy", "squeezenet1_0"): Origin(_authors_squeezenet, _SQUEEZENET),
+}
+
+# Whose weights come in files of a form.
+PUBLISHERS: Mapping[Form, tuple[str, ...]] = {
+    "keras": ("keras",),
+    "torch": ("torch", "timm"),
+    "numpy": ("numpy",),
 }
 
 # Arrays under our own layers' names, `<layer>.<variable>`, in our layout: for any net, by NumPy.
