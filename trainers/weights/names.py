@@ -12,10 +12,9 @@ from typing import Any
 
 import nets
 from nets.residual import unit_name
+from trainers.weights import transformer_names as transformers
 from trainers.weights.files import Form
-
-# Our layer's name for each layer name of the source.
-Names = dict[str, str]
+from trainers.weights.transformer_names import Arrays, Names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +26,14 @@ class Origin:
         device_map: how the images were normalised for these weights; empty: not known.
         flattened: our layer that flattens feature maps, which torch flattens channel by channel.
         departures: what the publisher's net has otherwise than ours; the weights fit all the same.
+        arrays: from the file's arrays to such as have a layer and a variable in their names.
     """
 
     names: Callable[[nets.Net], Names]
     device_map: str
     flattened: str = ""
     departures: str = ""
+    arrays: Callable[[Arrays], Arrays] = lambda arrays: arrays
 
 
 # keras.applications.imagenet_utils.preprocess_input: 'caffe', 'tf' and 'torch'.
@@ -246,6 +247,11 @@ _VGG = ("vgg11", "vgg13", "vgg16", "vgg19")
 _DENSENET_KERAS = ("densenet121", "densenet169", "densenet201")
 _DENSENET = (*_DENSENET_KERAS, "densenet161")
 _MOBILENET = ("mobilenet_v1", "mobilenet_v1_075", "mobilenet_v1_050", "mobilenet_v1_025")
+_DEIT = (
+    *("deit_tiny", "deit_small", "deit_base"),
+    *("deit_tiny_distilled", "deit_small_distilled", "deit_base_distilled"),
+)
+_GELU = "big_vision approximates GELU by tanh, ours is exact: logits differ a little"
 _NO_PADDING = "torchvision does not pad conv10, the authors and we do: logits differ a little"
 
 # By publisher and net. A form's own is the publisher of that name, 'torch' torchvision.
@@ -267,13 +273,46 @@ ORIGINS: Mapping[tuple[str, str], Origin] = {
     **{("torch", name): Origin(_torchvision_densenet, _TORCH) for name in _DENSENET},
     # Its weights are TF-slim's, with their normalisation (transform_input).
     ("torch", "inception_v3_torchvision"): Origin(_torchvision_inception_v3, _TF),
+    ("torch", "vit_b16"): Origin(
+        transformers.torchvision_vit, _TORCH, arrays=transformers.torchvision_vit_arrays
+    ),
+    # timm's ViT of "How to train your ViT?" have big_vision's normalisation, DeiT torchvision's.
+    ("timm", "vit_b16"): Origin(transformers.timm_vit, _TF, arrays=transformers.timm_vit_arrays),
+    **{
+        ("timm", name): Origin(transformers.timm_vit, _TORCH, arrays=transformers.timm_vit_arrays)
+        for name in _DEIT
+    },
+    ("numpy", "vit_s16"): Origin(
+        transformers.big_vision_vit, _TF, departures=_GELU, arrays=transformers.big_vision_arrays
+    ),
+    **{
+        (publisher, "swin_tiny"): Origin(names, _TORCH, arrays=transformers.swin_arrays)
+        for publisher, names in (
+            ("torch", transformers.torchvision_swin),
+            ("timm", transformers.timm_swin),
+            ("authors", transformers.authors_swin),
+        )
+    },
+    **{
+        (publisher, "convnext_tiny"): Origin(
+            names, _TORCH, arrays=transformers.torch_convnext_arrays
+        )
+        for publisher, names in (
+            ("torch", transformers.torchvision_convnext),
+            ("timm", transformers.timm_convnext),
+            ("authors", transformers.authors_convnext),
+        )
+    },
+    ("keras", "convnext_tiny"): Origin(
+        transformers.keras_convnext, _TORCH, arrays=transformers.keras_convnext_arrays
+    ),
     ("numpy", "squeezenet1_0"): Origin(_authors_squeezenet, _SQUEEZENET),
 }
 
 # Whose weights come in files of a form.
 PUBLISHERS: Mapping[Form, tuple[str, ...]] = {
     "keras": ("keras",),
-    "torch": ("torch", "timm"),
+    "torch": ("torch", "timm", "authors"),
     "numpy": ("numpy",),
 }
 
