@@ -71,6 +71,19 @@ CASES = (
     Case("mobilenet_v3_small", "timm.models.tf_mobilenetv3_small_100"),
     Case("efficientnet_b0", "timm.models.tf_efficientnet_b0", gamma=1.4),
     Case("efficientnet_b3", "timm.models.tf_efficientnet_b3"),
+    Case("vit_b16", "torchvision.models.vit_b_16", 224),
+    Case("vit_b16", "timm.models.vit_base_patch16_224", 224),
+    Case("deit_tiny", "timm.models.deit_tiny_patch16_224", 224),
+    Case("deit_small", "timm.models.deit_small_patch16_224", 224),
+    Case("deit_base", "timm.models.deit_base_patch16_224", 224),
+    Case("deit_tiny_distilled", "timm.models.deit_tiny_distilled_patch16_224", 224),
+    Case("deit_small_distilled", "timm.models.deit_small_distilled_patch16_224", 224),
+    Case("deit_base_distilled", "timm.models.deit_base_distilled_patch16_224", 224),
+    Case("swin_tiny", "torchvision.models.swin_t", 224),
+    Case("swin_tiny", "torchvision.models.swin_t", 96),
+    Case("swin_tiny", "timm.models.swin_tiny_patch4_window7_224", 224),
+    Case("convnext_tiny", "torchvision.models.convnext_tiny"),
+    Case("convnext_tiny", "timm.models.convnext_tiny"),
 )
 
 
@@ -88,7 +101,7 @@ def _free_memory():
     forget_traced_nets()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.theirs)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.theirs}-{case.image_size}")
 def test_logits_equal_pytorchs(case, pytorch):
     size = case.image_size
     images = 3 * np.random.default_rng(5).normal(size=(2, size, size, 3)).astype("float32")
@@ -98,5 +111,6 @@ def test_logits_equal_pytorchs(case, pytorch):
     ours = nets.build(call.name, CLASSES, size, **call.keywords)
     assign(ours, WeightFile(pathlib.Path(case.theirs), "torch", arrays), nets.entry(call.name))
     assert np.abs(expected[0] - expected[1]).max() > 0.01  # the images do matter
-    logits = np.asarray(ours(images, training=False))
+    logits = ours(images, training=False)
+    logits = np.asarray(logits["logits"] if isinstance(logits, dict) else logits)
     np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import keras
+from keras import tree
 
 from base.errors import UserError, listed
 from base.spec import parse_call
@@ -60,21 +61,42 @@ def _without_heads(model: keras.Model) -> keras.Model:
 
 
 def _classify_in_float32(model: keras.Model, kind: type[keras.layers.Layer]) -> None:
-    """Has the last layer with weights, if it is of this kind, computed in float32.
+    """Has the last layers with weights, if they are of this kind, computed in float32.
 
     Under mixed precision its products would have 8 bits (bfloat16), and classes would tie that its
     float32 weights tell apart.
     """
-    place = max((place for place, layer in enumerate(model.layers) if layer.weights), default=0)
-    if isinstance(model.layers[place], kind):
-        for layer in model.layers[place:]:
+    last = _last_layers(model)
+    places = [place for place, layer in enumerate(model.layers) if layer.name in last]
+    if all(isinstance(model.layers[place], kind) for place in places):
+        for layer in model.layers[min(places) :]:
             layer.dtype_policy = "float32"
 
 
 def head(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that depend on the classes: the last one with weights, and all auxiliary heads."""
+    """The layers that depend on the classes: the last ones with weights, and all auxiliary heads."""
     main = [layer for layer in _without_heads(model).layers if layer.weights]
-    return main[-1:] + [layer for layer in model.layers if layer.weights and layer not in main]
+    last = _last_layers(_without_heads(model))
+    return [
+        layer
+        for layer in model.layers
+        if layer.weights and (layer.name in last or layer not in main)
+    ]
+
+
+def _last_layers(model: keras.Model) -> set[str]:
+    """The names of the layers with weights behind which there is no other.
+
+    Mostly there is one. DeiT with its distillation token is scored by the mean of two.
+    """
+    waiting, last = [model.output], set()
+    while waiting:
+        layer = waiting.pop()._keras_history.operation
+        if layer.weights:
+            last.add(layer.name)
+        else:
+            waiting += tree.flatten(layer.input)
+    return last
 
 
 def rate_factors(model: keras.Model, config: TrainConfig) -> dict[str, float]:

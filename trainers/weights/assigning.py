@@ -22,8 +22,9 @@ _TORCH_VARIABLES = {
     "running_mean": ("", "moving_mean"),
     "running_var": ("", "moving_variance"),
 }
-# How many batches torch has averaged its statistics over: no weight.
-_TORCH_COUNTER = "num_batches_tracked"
+# How many batches torch has averaged its statistics over, and what follows from a net's sizes: no
+# weights.
+_TORCH_CONSTANTS = ("num_batches_tracked", "relative_position_index", "attn_mask")
 
 
 def assign(model: keras.Model, weights: WeightFile, entry: nets.Net) -> None:
@@ -60,7 +61,7 @@ def arrays_for(model: keras.Model, weights: WeightFile, entry: nets.Net) -> dict
     arrays = _in_our_layout(weights, origin_of(weights, entry), entry, model)
     _fold_biases(arrays, model)
     _fold_gammas(arrays, model)
-    return arrays
+    return nets.fit_positions(model, arrays)
 
 
 def origin_of(weights: WeightFile, entry: nets.Net) -> Origin:
@@ -80,8 +81,12 @@ def origin_of(weights: WeightFile, entry: nets.Net) -> Origin:
             f"{weights.named}: no {weights.form} weights are known for --net={entry.name}, "
             f"but for: {known}"
         )
-    layers = {_split(name, weights)[0] for name in weights.arrays}
-    return max(origins, key=lambda origin: len(layers & origin.names(entry).keys()))
+
+    def known_layers(origin: Origin) -> int:
+        names = origin.names(entry)
+        return sum(_split(name, weights)[0] in names for name in origin.arrays(weights.arrays))
+
+    return max(origins, key=known_layers)
 
 
 def _split(name: str, weights: WeightFile) -> tuple[str, str]:
@@ -97,14 +102,14 @@ def _in_our_layout(
     names = origin.names(entry)
     if weights.form == "numpy":
         names = {layer.name: layer.name for layer in model.layers} | names
-    arrays = weights.arrays
+    arrays = origin.arrays(weights.arrays)
     if weights.form == "keras" and any("conv2d" in name for name in arrays):
         arrays = numbered_from_zero(arrays)
     ours: dict[str, np.ndarray] = {}
     unknown = []
     for name, array in arrays.items():
         layer, variable = _split(name, weights)
-        if variable == _TORCH_COUNTER and weights.form == "torch":
+        if variable in _TORCH_CONSTANTS and weights.form == "torch":
             continue
         target = names.get(layer)
         if target is None:
@@ -132,7 +137,7 @@ def _from_torch(
     variable: str, array: np.ndarray, target: str, origin: Origin, model: keras.Model
 ) -> tuple[str, np.ndarray]:
     """torch's variable and array as ours: kernels [h, w, in, out], matrices [in, out]."""
-    is_norm = isinstance(_layer(model, target), keras.layers.BatchNormalization)
+    is_norm = hasattr(_layer(model, target), "beta")
     variable = _TORCH_VARIABLES.get(variable, (variable, variable))[is_norm] or variable
     if variable == "kernel" and array.ndim == 4:
         array = array.transpose(2, 3, 1, 0)
