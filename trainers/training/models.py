@@ -74,7 +74,7 @@ def _classify_in_float32(model: keras.Model, kind: type[keras.layers.Layer]) -> 
 
 
 def head(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that depend on the classes: the last ones with weights, and all auxiliary heads."""
+    """The layers that depend on the classes: the last with weights, and all auxiliary heads."""
     main = [layer for layer in _without_heads(model).layers if layer.weights]
     last = _last_layers(_without_heads(model))
     return [
