@@ -60,6 +60,33 @@ class Chain:
             example = function.apply(example, choices)
         return example
 
+    def normalized_by(self, other: "Chain") -> "Chain":
+        """This chain with another's functions in place of its own normalisation.
+
+        The normalisation are the functions that draw nothing; the other's stand where the first of
+        them does. What is drawn for this chain serves the new one too.
+
+        Raises:
+            ValueError: the other draws something, or this one has no such functions.
+        """
+        if any(function.draw for function in other.functions):
+            raise ValueError(f"{'|'.join(map(str, other.calls))} draws something")
+        places = [place for place, function in enumerate(self.functions) if not function.draw]
+        if not places:
+            raise ValueError("there is no normalisation, in whose place another could stand")
+        functions = [
+            dataclasses.replace(function, apply=lambda example, drawn: example)
+            if place in places
+            else function
+            for place, function in enumerate(self.functions)
+        ]
+        apply_other = other.apply
+        functions[places[0]] = dataclasses.replace(
+            self.functions[places[0]],
+            apply=lambda example, drawn: apply_other(example, tuple({} for _ in other.functions)),
+        )
+        return dataclasses.replace(self, functions=tuple(functions))
+
     @property
     def min_side(self) -> int:
         """The shorter side that stored images must have, in pixels."""

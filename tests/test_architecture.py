@@ -38,6 +38,7 @@ DIRECTIONS = {
         *("trainers.run_folder", "trainers.training.devices", "trainers.weights"),
     },
     "trainers.training.devices": {"base", "pipelines"},
+    "trainers.training.measuring": {*_TRAINING, "trainers.run_folder", "trainers.training"},
     "trainers.scoring": {*_TRAINING, "trainers.run_folder", "trainers.training"},
     "trainers.report": {*_TRAINING, "trainers.run_folder"},
     # Predictions take files the way that a data set takes them.

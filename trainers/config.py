@@ -136,6 +136,13 @@ class TrainConfig(Settings):
     warmup_epochs: float = flag(
         0.0, "Linear rise of the learning rate from 0, in epochs.", within="[0, inf)"
     )
+    layer_decay: float = flag(
+        1.0,
+        "What multiplies the learning rate from each block of layers to the one before it: the "
+        "last layer has the whole rate, the block below it this share, the next its square. A "
+        "block has the layers whose names are alike up to their number: res2a, inception_4a.",
+        within="(0, 1]",
+    )
     bias_rate_factor: float = flag(
         1.0, "What multiplies the biases' learning rate (Caffe: 2).", within="[0, inf)"
     )
@@ -161,6 +168,16 @@ class TrainConfig(Settings):
     )
     label_smoothing: float = flag(
         0.0, "Weight of the uniform distribution in the target.", within="[0, 1]"
+    )
+    teacher: str = flag(
+        "",
+        "A run, by its name as --run has it, whose best weights teach the net besides: in "
+        "inference mode, on the same images, normalised by the teacher's own --eval_device_map.",
+    )
+    distillation: str = flag(
+        "hard()",
+        "How --teacher teaches. hard(): its likeliest class is the label. soft(): by its "
+        "probabilities. A head of the net's own for it learns so, else the logits.",
     )
     weight_decay: float = flag(
         0.0,
@@ -248,28 +265,6 @@ class TrainConfig(Settings):
         if not (first.isdigit() and last.isdigit() and 0 < int(first) <= int(last)):
             raise UserError(f"--profile_steps={self.profile_steps} is not FIRST:LAST, as 10:20")
         return int(first) - 1, int(last)
-
-
-@dataclasses.dataclass(frozen=True)
-class FinderConfig:
-    """What train.py does instead of training; no run has these."""
-
-    find_learning_rate: bool = flag(
-        False,
-        "Instead of training: raise the learning rate with every step of at most an epoch, say "
-        "which one to train with, and keep no run (Smith 2017, section 3.3).",
-        group="Finding a learning rate",
-    )
-    learning_rate_picture: str = flag(
-        "learning_rate.png", "The PNG file for the losses over these rates."
-    )
-
-    def __post_init__(self) -> None:
-        """Refuses what is no picture."""
-        if pathlib.Path(self.learning_rate_picture).suffix.lower() != ".png":
-            raise UserError(
-                f"--learning_rate_picture={self.learning_rate_picture} must end in .png"
-            )
 
 
 @dataclasses.dataclass(frozen=True)

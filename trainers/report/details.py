@@ -48,6 +48,7 @@ def details_html(record: RunRecord) -> str:
         _block("Notes", f'<p class="notes">{escape(_notes(record))}</p>' if _notes(record) else ""),
         _block("Data", _pairs(_data(record.data))),
         _block("Began with", _items([record.initial.line()] if record.initial else [])),
+        _block("Taught by", _items([record.teacher.line()] if record.teacher else [])),
         _block("Trained", _items(list(map(history.in_words, record.history)))),
         _block("Environment", _pairs(_environment(record.environment))),
         _contact_sheet(record),

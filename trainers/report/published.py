@@ -225,6 +225,8 @@ def _differences_of_training(record: RunRecord, entry: nets.Net) -> Iterator[Dif
         epochs = _epochs(recipe)
         if abs(record.epochs - epochs) > _EPOCHS_TOLERANCE * epochs:
             yield Difference("epochs", f"{record.epochs:.4g}", f"{epochs:.4g} by flags/{file}")
+    if record.teacher and not (recipe and recipe.teacher):
+        yield Difference("teacher", record.teacher.source, "none")
     data = record.data
     if data and data.num_classes != CLASSES:
         yield Difference("data", f"{data.num_classes:,} classes", f"{CLASSES:,}")

@@ -9,6 +9,7 @@
     data.json         the data set: name, config, label order and its hash, manifest hash, records,
                       channel mean and std; the size of the images that the net is given
     initial.json      the weights that it began with (--init_from): source, hash, what was taken
+    teacher.json      the weights that teach it (--teacher): source, hash
     statistics.npz    the data set's statistics, which the device chains of later commands need
     metrics.jsonl     one JSON object a line, in the order of steps
     curves.png        loss, accuracy and learning rate over the epochs
@@ -61,6 +62,7 @@ NOTES_FILE = "notes.md"
 ENVIRONMENT_FILE = "environment.json"
 DATA_FILE = "data.json"
 INITIAL_WEIGHTS_FILE = "initial.json"
+TEACHER_FILE = "teacher.json"
 CHECKPOINTS_DIR = "checkpoints"
 CONTACT_SHEET_FILE = "contact_sheet.png"
 LOCK_FILE = ".lock"

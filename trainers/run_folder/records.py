@@ -36,6 +36,7 @@ from trainers.run_folder.folder import (
     INITIAL_WEIGHTS_FILE,
     NOTES_FILE,
     RESULT_FILE,
+    TEACHER_FILE,
     Run,
 )
 from trainers.run_folder.metrics import METRICS_FILE
@@ -63,7 +64,8 @@ class RunRecord:
         config: the flags as the trainer reads them, or None where it cannot.
         metrics: the lines of metrics.jsonl that can be read.
         history: who has trained it, when, and how that ended.
-        environment, data, initial, result: those files' contents, None where they cannot be read.
+        environment, data, initial, teacher, result: those files' contents, None where they cannot
+            be read.
         evaluations: by name, such as `center_crop_validation`, what evaluate.py found.
         notes: the text of notes.md.
     """
@@ -79,6 +81,7 @@ class RunRecord:
     environment: Environment | None
     data: Data | None
     initial: InitialWeights | None
+    teacher: InitialWeights | None
     result: Result | None
     evaluations: dict[str, Evaluation]
     notes: str
@@ -191,6 +194,7 @@ def read_record(directory: pathlib.Path, runs_dir: pathlib.Path | None = None) -
         environment=reader.json_file(ENVIRONMENT_FILE, Environment, needed=whole),
         data=reader.json_file(DATA_FILE, Data, needed=whole),
         initial=reader.json_file(INITIAL_WEIGHTS_FILE, InitialWeights, needed=False),
+        teacher=reader.json_file(TEACHER_FILE, InitialWeights, needed=False),
         result=reader.json_file(RESULT_FILE, Result) if run.finished else None,
         evaluations=reader.evaluations(),
         notes=reader.text(NOTES_FILE, needed=whole) or "",

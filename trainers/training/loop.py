@@ -19,7 +19,7 @@ from trainers.config import OTHERWISE_COMPUTED
 from trainers.run_folder import checkpoints
 from trainers.run_folder.continuing import changes, keep_changes
 from trainers.run_folder.files import COLUMNS, Means, Result
-from trainers.run_folder.folder import INITIAL_WEIGHTS_FILE, RESULT_FILE, Run
+from trainers.run_folder.folder import INITIAL_WEIGHTS_FILE, RESULT_FILE, TEACHER_FILE, Run
 from trainers.run_folder.history import recorded
 from trainers.run_folder.metrics import draw_curves
 from trainers.training.agenda import Event
@@ -83,6 +83,8 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
             loop.look_at_first_batch()
         if chief and trainer.initial:
             run.write_json(INITIAL_WEIGHTS_FILE, trainer.initial)
+        if chief and trainer.teacher:
+            run.write_json(TEACHER_FILE, trainer.teacher.weights)
         if chief:
             said = {name: f"{was} -> {now}" for name, (was, now) in changed.items()}
             stack.enter_context(recorded(run, lambda: trainer.state.step, said))

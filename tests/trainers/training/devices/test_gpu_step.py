@@ -11,6 +11,8 @@ from pipelines.config import Phase
 from pipelines.reading.dataset import open_dataset
 from tests.making import fake_gpu
 from tests.making.gpu_kernels import without_gpu_kernel
+from tests.making.tiny_net import SYNTHETIC_TRAINING
+from tests.making.trained_runs import random_run
 from trainers import config as trainers_config
 
 ROOT = pathlib.Path(__file__).parents[4]
@@ -34,6 +36,12 @@ def test_steps_of_two_gpus_send_the_host_their_end_alone(recipe):
     # NCCL's collectives take a key from the host for each call of the function; where a loop of
     # TensorFlow's hands it on to the next step, it waits for the end of the step before.
     assert [name.split("/")[-1] for name in traced(recipe, gpus=2).to_host] == ["NoOp"]
+
+
+def test_nor_does_one_that_a_teacher_teaches(tmp_path):
+    random_run(tmp_path, tmp_path, "resnet10(width=4)", 32, "--data=synthetic", "--experiment=old")
+    flags = (*SYNTHETIC_TRAINING, f"--runs_dir={tmp_path}", "--teacher=old", "--layer_decay=0.75")
+    assert fake_gpu.traced(1, *flags).to_host == []
 
 
 @pytest.mark.parametrize(

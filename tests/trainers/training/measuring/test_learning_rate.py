@@ -9,7 +9,7 @@ from PIL import Image
 from base.errors import UserError
 from tests.making.datasets import write_dataset
 from trainers import config
-from trainers.training.learning_rate import Sweep, find_learning_rate
+from trainers.training.measuring.learning_rate import Sweep, find_learning_rate
 
 RATES = np.geomspace(1e-7, 10, 200)
 

@@ -15,10 +15,10 @@ from tests.conftest import assert_one_line_error, run_command
 from tests.making.tiny_net import SYNTHETIC_TRAINING
 from trainers.benchmark import BARE, LoopBenchmarkConfig, compared, utilization
 from trainers.config import TrainConfig
-from trainers.training import measurement
 from trainers.training.devices import gpus
 from trainers.training.devices.peaks import peak_flops
-from trainers.training.measurement import Round, Way, trainer_to_measure
+from trainers.training.measuring import measurement
+from trainers.training.measuring.measurement import Round, Way, trainer_to_measure
 
 SMALL = (*SYNTHETIC_TRAINING, "--rounds=2", "--seconds=0.2")
 
