@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from . import _layers, _linear_layers, _padding
+from . import _channel_layers, _layers, _linear_layers, _padding
 from ._padding import Pad
 from ._registry import ResponseNorm, Tensor
 from ._settings import Initializer
@@ -273,6 +273,18 @@ class Builder(TokenLayers):
     def pad_channels(self, x: Tensor, channels: int, *, name: str) -> Tensor:
         """Appends feature maps of zeros until there are ``channels``."""
         return _layers.PadChannels(channels, name=name)(x)
+
+    def slice_channels(self, x: Tensor, start: int, stop: int, *, name: str) -> Tensor:
+        """The feature maps from ``start`` to before ``stop``."""
+        return _channel_layers.SliceChannels(start, stop, name=name)(x)
+
+    def shuffle_channels(self, x: Tensor, groups: int, *, name: str) -> Tensor:
+        """Deals the feature maps of so many groups out in turns."""
+        return _channel_layers.ShuffleChannels(groups, name=name)(x)
+
+    def scale(self, x: Tensor, factor: float, *, name: str) -> Tensor:
+        """Every value times a constant."""
+        return keras.layers.Rescaling(factor, name=name)(x)
 
     def concat(self, tensors: Sequence[Tensor], *, name: str) -> Tensor:
         """Joins feature maps along the channels."""

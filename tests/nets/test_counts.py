@@ -83,6 +83,10 @@ PUBLISHED = {
     "deit_base_distilled": (87_338_192, None),
     "swin_tiny": (28_288_354, "4491"),
     "convnext_tiny": (28_589_128, "4456"),
+    # keras.applications' without its moving statistics, and the auxiliary head.
+    "inception_resnet_v2": (55_873_736 - 60_544 + 3_366_760, None),
+    "shufflenet_v2": (2_278_604, "145"),
+    "regnet_y_800mf_torchvision": (6_432_512, "834"),
     "xception": (22_910_480 - 54_528, None),  # keras.applications' without its moving statistics
 }
 ALEXNET_LAYERS = {
@@ -139,6 +143,7 @@ def test_the_entry_is_what_was_published(name):
         ("inception_v3", 23_817_352, "5.713"),
         ("inception_v3_torchvision", 23_834_568, "5.713"),
         ("inception_v4", 42_679_816 - 31_584, "12.254"),
+        ("inception_resnet_v2", 55_873_736 - 60_544, "13.156"),
     ],
 )
 def test_a_net_without_its_auxiliary_heads(name, params, macs):

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import nets
+from base.spec import parse_call
 from tests.making.torch_nets import weights_and_logits
 from tests.tensorflow_on_import import forget_traced_nets
 from trainers.weights.assigning import assign
@@ -35,7 +36,7 @@ class Case(NamedTuple):
     """A net of ours and the same one of theirs.
 
     Attributes:
-        ours: the name of our net.
+        ours: our net, with options.
         theirs: their constructor.
         image_size: small, for speed, where the net takes any size.
         gamma: what the factors in norms lie around, so that logits stay near 1.
@@ -49,6 +50,7 @@ class Case(NamedTuple):
     options: Mapping[str, Any] = types.MappingProxyType({})
 
 
+_AS_TF_SLIM = {"bn_eps": 1e-3, "pad_type": "same"}
 CASES = (
     Case("alexnet_owt", "torchvision.models.alexnet", 224),
     Case("vgg11", "torchvision.models.vgg11", 224),
@@ -71,6 +73,17 @@ CASES = (
     Case("swin_tiny", "timm.models.swin_tiny_patch4_window7_224", 224),
     Case("convnext_tiny", "torchvision.models.convnext_tiny"),
     Case("convnext_tiny", "timm.models.convnext_tiny"),
+    Case("shufflenet_v2", "torchvision.models.shufflenet_v2_x1_0"),
+    Case("regnet_y_800mf_torchvision", "torchvision.models.regnet_y_800mf", gamma=0.7),
+    Case("regnet_y_800mf", "timm.models.regnety_008", gamma=0.7),
+    Case("regnet_y_4gf", "timm.models.regnety_040", gamma=0.7),
+    Case("inception_v4(auxiliary=False)", "timm.models.inception_v4", 299),
+    Case("inception_resnet_v2(auxiliary=False)", "timm.models.inception_resnet_v2", 139),
+    Case("mobilenet_v2", "timm.models.mobilenetv2_100", options=_AS_TF_SLIM),
+    Case("mobilenet_v3_large", "timm.models.tf_mobilenetv3_large_100"),
+    Case("mobilenet_v3_small", "timm.models.tf_mobilenetv3_small_100"),
+    Case("efficientnet_b0", "timm.models.tf_efficientnet_b0", gamma=1.4),
+    Case("efficientnet_b3", "timm.models.tf_efficientnet_b3"),
 )
 
 
@@ -94,8 +107,9 @@ def test_logits_equal_pytorchs(case, pytorch):
     images = 3 * np.random.default_rng(5).normal(size=(2, size, size, 3)).astype("float32")
     options = {"num_classes": CLASSES, **case.options}
     arrays, expected = pytorch.apply(weights_and_logits, (case.theirs, options, case.gamma, images))
-    ours = nets.build(case.ours, CLASSES, size)
-    assign(ours, WeightFile(pathlib.Path(case.theirs), "torch", arrays), nets.entry(case.ours))
+    call = parse_call(case.ours)
+    ours = nets.build(call.name, CLASSES, size, **call.keywords)
+    assign(ours, WeightFile(pathlib.Path(case.theirs), "torch", arrays), nets.entry(call.name))
     assert np.abs(expected[0] - expected[1]).max() > 0.01  # the images do matter
     logits = ours(images, training=False)
     logits = np.asarray(logits["logits"] if isinstance(logits, dict) else logits)

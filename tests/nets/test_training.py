@@ -44,6 +44,7 @@ SIZES = {
     "googlenet": 80,
     "inception": 75,
     "inception_v4": 75,
+    "inception_resnet": 75,
     "squeezenet": 48,
     "overfeat": 119,
 }
@@ -79,7 +80,7 @@ def build_small(name):
     net = nets.entry(name)
     size = SIZES.get(net.family, 64)
     # Inception's head needs 17 positions a side, which only full-size images have.
-    options = {"auxiliary": False} if net.body.__name__.startswith("inception_v") else {}
+    options = {"auxiliary": False} if net.body.__name__.startswith("inception_") else {}
     return nets.build(name, 1000, size, **options), batch(size)
 
 

@@ -60,6 +60,7 @@ def arrays_for(model: keras.Model, weights: WeightFile, entry: nets.Net) -> dict
     """
     arrays = _in_our_layout(weights, origin_of(weights, entry), entry, model)
     _fold_biases(arrays, model)
+    _fold_gammas(arrays, model)
     return nets.fit_positions(model, arrays)
 
 
@@ -116,8 +117,8 @@ def _in_our_layout(
             continue
         if weights.form == "torch":
             variable, array = _from_torch(variable, array, target, origin, model)
-        if array.ndim == 4 and target in ("fc", "classifier"):
-            array = array.reshape(array.shape[2:])  # MobileNet's 1x1 convolution
+        if array.ndim == 4 and target in ("fc", "fc1", "classifier"):
+            array = array.reshape(array.shape[2:])  # MobileNets' 1x1 convolutions
         if array.ndim == 4 and array.shape[2] == 1 and _is_depthwise(model, target):
             array = array.transpose(0, 1, 3, 2)  # a convolution in as many groups as channels
         key = f"{target}/{variable}"
@@ -168,3 +169,18 @@ def _fold_biases(arrays: dict[str, np.ndarray], model: keras.Model) -> None:
         unused = layer in layers and not getattr(layers[layer], "use_bias", True)
         if unused and mean in arrays:
             arrays[mean] = arrays[mean] - arrays.pop(name)
+
+
+def _fold_gammas(arrays: dict[str, np.ndarray], model: keras.Model) -> None:
+    """A factor of a batch normalisation, of which ours has none, moves into the kernel before it.
+
+    The mean goes along, the variance stays, as it divides both.
+    """
+    layers = {layer.name: layer for layer in model.layers}
+    for name in [name for name in arrays if name.endswith("_bn/gamma")]:
+        norm = name.removesuffix("/gamma")
+        kernel = f"{norm.removesuffix('_bn')}/kernel"
+        if norm in layers and not getattr(layers[norm], "scale", True) and kernel in arrays:
+            gamma = arrays.pop(name)
+            arrays[kernel] = arrays[kernel] * gamma
+            arrays[f"{norm}/moving_mean"] = arrays[f"{norm}/moving_mean"] * gamma

@@ -5,43 +5,15 @@ published net computes something else than ours of nearly the same name, it is r
 reason: shapes alone would not tell.
 """
 
-import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import nets
 from nets.residual import unit_name
-from trainers.weights import transformer_names as transformers
+from trainers.weights import convolutional_names, transformer_names
 from trainers.weights.files import Form
-from trainers.weights.transformer_names import Arrays, Names
-
-
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """Weights of one origin for one family.
-
-    Attributes:
-        names: from the net's entry to the layers' names.
-        device_map: how the images were normalised for these weights; empty: not known.
-        flattened: our layer that flattens feature maps, which torch flattens channel by channel.
-        departures: what the publisher's net has otherwise than ours; the weights fit all the same.
-        arrays: from the file's arrays to such as have a layer and a variable in their names.
-    """
-
-    names: Callable[[nets.Net], Names]
-    device_map: str
-    flattened: str = ""
-    departures: str = ""
-    arrays: Callable[[Arrays], Arrays] = lambda arrays: arrays
-
-
-# keras.applications.imagenet_utils.preprocess_input: 'caffe', 'tf' and 'torch'.
-_CAFFE = "to_bgr|subtract_mean((103.939, 116.779, 123.68))"
-_TF = "mean_std((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))"
-# The same as torchvision's: mean .485 .456 .406, std .229 .224 .225.
-_TORCH = "mean_std((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))"
-_SQUEEZENET = "to_bgr|subtract_mean((104.0, 117.0, 123.0))"
+from trainers.weights.origin import CAFFE, SQUEEZENET, TF, TORCH, Names, Origin
 
 _INCEPTION_V3_PARTS = {
     "35": "1x1 5x5_reduce 5x5 double3x3_reduce double3x3_1 double3x3_2 pool_proj",
@@ -247,66 +219,35 @@ _VGG = ("vgg11", "vgg13", "vgg16", "vgg19")
 _DENSENET_KERAS = ("densenet121", "densenet169", "densenet201")
 _DENSENET = (*_DENSENET_KERAS, "densenet161")
 _MOBILENET = ("mobilenet_v1", "mobilenet_v1_075", "mobilenet_v1_050", "mobilenet_v1_025")
-_DEIT = (
-    *("deit_tiny", "deit_small", "deit_base"),
-    *("deit_tiny_distilled", "deit_small_distilled", "deit_base_distilled"),
-)
-_GELU = "big_vision approximates GELU by tanh, ours is exact: logits differ a little"
 _NO_PADDING = "torchvision does not pad conv10, the authors and we do: logits differ a little"
 
 # By publisher and net. A form's own is the publisher of that name, 'torch' torchvision.
 ORIGINS: Mapping[tuple[str, str], Origin] = {
-    **{("keras", name): Origin(_keras_resnet, _CAFFE) for name in _V1},
-    **{("keras", name): Origin(_keras_resnet_v2, _TF) for name in _V2},
-    **{("keras", name): Origin(_keras_vgg, _CAFFE) for name in _VGG_KERAS},
-    **{("keras", name): Origin(_keras_densenet, _TORCH) for name in _DENSENET_KERAS},
-    **{("keras", name): Origin(_keras_mobilenet, _TF) for name in _MOBILENET},
-    ("keras", "inception_v3"): Origin(_keras_inception_v3, _TF),
+    **{("keras", name): Origin(_keras_resnet, CAFFE) for name in _V1},
+    **{("keras", name): Origin(_keras_resnet_v2, TF) for name in _V2},
+    **{("keras", name): Origin(_keras_vgg, CAFFE) for name in _VGG_KERAS},
+    **{("keras", name): Origin(_keras_densenet, TORCH) for name in _DENSENET_KERAS},
+    **{("keras", name): Origin(_keras_mobilenet, TF) for name in _MOBILENET},
+    ("keras", "inception_v3"): Origin(_keras_inception_v3, TF),
     **{
-        ("torch", name): Origin(_torchvision_resnet, _TORCH)
-        for name in (*_BASIC, *_V1_5, *_RESNEXT)
+        ("torch", name): Origin(_torchvision_resnet, TORCH) for name in (*_BASIC, *_V1_5, *_RESNEXT)
     },
-    **{("torch", name): Origin(_torchvision_vgg, _TORCH, flattened="fc6") for name in _VGG},
-    ("torch", "alexnet_owt"): Origin(_torchvision_alexnet, _TORCH, flattened="fc6"),
-    ("torch", "squeezenet1_0"): Origin(_torchvision_squeezenet, _TORCH, departures=_NO_PADDING),
-    ("torch", "squeezenet1_1"): Origin(_torchvision_squeezenet, _TORCH),
-    **{("torch", name): Origin(_torchvision_densenet, _TORCH) for name in _DENSENET},
+    **{("torch", name): Origin(_torchvision_vgg, TORCH, flattened="fc6") for name in _VGG},
+    ("torch", "alexnet_owt"): Origin(_torchvision_alexnet, TORCH, flattened="fc6"),
+    ("torch", "squeezenet1_0"): Origin(_torchvision_squeezenet, TORCH, departures=_NO_PADDING),
+    ("torch", "squeezenet1_1"): Origin(_torchvision_squeezenet, TORCH),
+    **{("torch", name): Origin(_torchvision_densenet, TORCH) for name in _DENSENET},
     # Its weights are TF-slim's, with their normalisation (transform_input).
-    ("torch", "inception_v3_torchvision"): Origin(_torchvision_inception_v3, _TF),
-    ("torch", "vit_b16"): Origin(
-        transformers.torchvision_vit, _TORCH, arrays=transformers.torchvision_vit_arrays
-    ),
-    # timm's ViT of "How to train your ViT?" have big_vision's normalisation, DeiT torchvision's.
-    ("timm", "vit_b16"): Origin(transformers.timm_vit, _TF, arrays=transformers.timm_vit_arrays),
+    ("torch", "inception_v3_torchvision"): Origin(_torchvision_inception_v3, TF),
+    **transformer_names.ORIGINS,
+    **{("keras", name): Origin(names, TF) for name, names in convolutional_names.KERAS.items()},
     **{
-        ("timm", name): Origin(transformers.timm_vit, _TORCH, arrays=transformers.timm_vit_arrays)
-        for name in _DEIT
+        ("torch", name): Origin(names, TORCH)
+        for name, names in convolutional_names.TORCHVISION.items()
     },
-    ("numpy", "vit_s16"): Origin(
-        transformers.big_vision_vit, _TF, departures=_GELU, arrays=transformers.big_vision_arrays
-    ),
-    **{
-        (publisher, "swin_tiny"): Origin(names, _TORCH, arrays=transformers.swin_arrays)
-        for publisher, names in (
-            ("torch", transformers.torchvision_swin),
-            ("timm", transformers.timm_swin),
-            ("authors", transformers.authors_swin),
-        )
-    },
-    **{
-        (publisher, "convnext_tiny"): Origin(
-            names, _TORCH, arrays=transformers.torch_convnext_arrays
-        )
-        for publisher, names in (
-            ("torch", transformers.torchvision_convnext),
-            ("timm", transformers.timm_convnext),
-            ("authors", transformers.authors_convnext),
-        )
-    },
-    ("keras", "convnext_tiny"): Origin(
-        transformers.keras_convnext, _TORCH, arrays=transformers.keras_convnext_arrays
-    ),
-    ("numpy", "squeezenet1_0"): Origin(_authors_squeezenet, _SQUEEZENET),
+    **{("timm", name): Origin(names, TORCH) for name, names in convolutional_names.TIMM.items()},
+    **{("timm", name): Origin(names, TF) for name, names in convolutional_names.TIMM_AS_TF.items()},
+    ("numpy", "squeezenet1_0"): Origin(_authors_squeezenet, SQUEEZENET),
 }
 
 # Whose weights come in files of a form.
