@@ -74,10 +74,6 @@ PUBLISHED = {
     "efficientnet_b1": (7_794_184, "687"),
     "efficientnet_b2": (9_109_994, None),
     "efficientnet_b3": (12_233_232, None),
-    # keras.applications' without its moving statistics, and the auxiliary head.
-    "inception_resnet_v2": (55_873_736 - 60_544 + 3_366_760, None),
-    "shufflenet_v2": (2_278_604, "145"),
-    "regnet_y_800mf_torchvision": (6_432_512, "834"),
     "vit_b16": (86_567_656, "17564"),
     "deit_tiny": (5_717_416, None),
     "deit_small": (22_050_664, None),
@@ -87,6 +83,10 @@ PUBLISHED = {
     "deit_base_distilled": (87_338_192, None),
     "swin_tiny": (28_288_354, "4491"),
     "convnext_tiny": (28_589_128, "4456"),
+    # keras.applications' without its moving statistics, and the auxiliary head.
+    "inception_resnet_v2": (55_873_736 - 60_544 + 3_366_760, None),
+    "shufflenet_v2": (2_278_604, "145"),
+    "regnet_y_800mf_torchvision": (6_432_512, "834"),
     "xception": (22_910_480 - 54_528, None),  # keras.applications' without its moving statistics
 }
 ALEXNET_LAYERS = {

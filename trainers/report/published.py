@@ -64,7 +64,7 @@ class Difference:
     """One way in which two errors were not measured alike.
 
     Attributes:
-        kind: in a word: crops, nets, scales, size, epochs, optimizer, rate, loss, data, ...
+        kind: in a word: crops, nets, scales, size, epochs, optimizer, rate, loss, data, teacher
         ours: how it was here.
         theirs: how it was there.
     """

@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any
 
 import keras
-from keras import tree
 
 from base.errors import UserError, listed
 from base.spec import parse_call
@@ -61,42 +60,50 @@ def _without_heads(model: keras.Model) -> keras.Model:
 
 
 def _classify_in_float32(model: keras.Model, kind: type[keras.layers.Layer]) -> None:
-    """Has the last layers with weights, if they are of this kind, computed in float32.
+    """Has the last layers with weights, those of this kind, computed in float32.
 
     Under mixed precision its products would have 8 bits (bfloat16), and classes would tie that its
     float32 weights tell apart.
     """
-    last = _last_layers(model)
-    places = [place for place, layer in enumerate(model.layers) if layer.name in last]
-    if all(isinstance(model.layers[place], kind) for place in places):
-        for layer in model.layers[min(places) :]:
+    classifiers, behind = _last_layers(model)
+    if all(isinstance(layer, kind) for layer in classifiers):
+        for layer in classifiers + behind:
             layer.dtype_policy = "float32"
 
 
-def head(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that depend on the classes: the last with weights, and all auxiliary heads."""
-    main = [layer for layer in _without_heads(model).layers if layer.weights]
-    last = _last_layers(_without_heads(model))
-    return [
-        layer
-        for layer in model.layers
-        if layer.weights and (layer.name in last or layer not in main)
-    ]
+def _last_layers(
+    model: keras.Model,
+) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
+    """The last layers with weights, one or one for each of several tokens, and those behind them.
 
-
-def _last_layers(model: keras.Model) -> set[str]:
-    """The names of the layers with weights behind which there is no other.
-
-    Mostly there is one. DeiT with its distillation token is scored by the mean of two.
+    Found from the logits on backwards.
     """
-    waiting, last = [model.output], set()
-    while waiting:
-        layer = waiting.pop()._keras_history.operation
-        if layer.weights:
-            last.add(layer.name)
-        else:
-            waiting += tree.flatten(layer.input)
-    return last
+    makers = {id(tensor): layer for layer in model.layers for tensor in _tensors(layer.output)}
+    last: list[keras.layers.Layer] = []
+    behind: list[keras.layers.Layer] = []
+    seen: set[int] = set()
+    ahead = _tensors(model.output)
+    while ahead:
+        layer = makers[id(ahead.pop())]
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        (last if layer.weights else behind).append(layer)
+        if not layer.weights and not isinstance(layer, keras.layers.InputLayer):
+            ahead += _tensors(layer.input)
+    return last, behind
+
+
+def _tensors(nested: Any) -> list[Any]:
+    return list(keras.tree.flatten(nested))
+
+
+def head(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that depend on the classes: the last ones with weights, and auxiliary heads."""
+    scored = _without_heads(model)
+    main = [layer for layer in scored.layers if layer.weights]
+    auxiliary = [layer for layer in model.layers if layer.weights and layer not in main]
+    return _last_layers(scored)[0] + auxiliary
 
 
 def rate_factors(model: keras.Model, config: TrainConfig) -> dict[str, float]:

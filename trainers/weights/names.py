@@ -5,44 +5,49 @@ published net computes something else than ours of nearly the same name, it is r
 reason: shapes alone would not tell.
 """
 
-import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import nets
 from nets.residual import unit_name
-from trainers.weights import convolutional_names, inception_names
-from trainers.weights import transformer_names as transformers
+from trainers.weights import convolutional_names, transformer_names
 from trainers.weights.files import Form
-from trainers.weights.transformer_names import Arrays, Names
+from trainers.weights.origin import CAFFE, SQUEEZENET, TF, TORCH, Names, Origin
 
-
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """Weights of one origin for one family.
-
-    Attributes:
-        names: from the net's entry to the layers' names.
-        device_map: how the images were normalised for these weights; empty: not known.
-        flattened: our layer that flattens feature maps, which torch flattens channel by channel.
-        departures: what the publisher's net has otherwise than ours; the weights fit all the same.
-        arrays: from the file's arrays to such as have a layer and a variable in their names.
-    """
-
-    names: Callable[[nets.Net], Names]
-    device_map: str
-    flattened: str = ""
-    departures: str = ""
-    arrays: Callable[[Arrays], Arrays] = lambda arrays: arrays
-
-
-# keras.applications.imagenet_utils.preprocess_input: 'caffe', 'tf' and 'torch'.
-_CAFFE = "to_bgr|subtract_mean((103.939, 116.779, 123.68))"
-_TF = "mean_std((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))"
-# The same as torchvision's: mean .485 .456 .406, std .229 .224 .225.
-_TORCH = "mean_std((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))"
-_SQUEEZENET = "to_bgr|subtract_mean((104.0, 117.0, 123.0))"
+_INCEPTION_V3_PARTS = {
+    "35": "1x1 5x5_reduce 5x5 double3x3_reduce double3x3_1 double3x3_2 pool_proj",
+    "17 reduction": "3x3 double3x3_reduce double3x3_1 double3x3_2",
+    "17": "1x1 7x7_reduce 7x7_1_1x7 7x7_2_7x1 double7x7_reduce double7x7_1_7x1 double7x7_2_1x7 "
+    "double7x7_3_7x1 double7x7_4_1x7 pool_proj",
+    "8 reduction": "3x3_reduce 3x3 7x7_reduce 7x7_1_1x7 7x7_2_7x1 7x7_3x3",
+    "8": "1x1 3x3_reduce 1x3 3x1 double3x3_reduce double3x3 double_1x3 double_3x1 pool_proj",
+}
+_TORCHVISION_INCEPTION_PARTS = {
+    "35": "branch1x1 branch5x5_1 branch5x5_2 branch3x3dbl_1 branch3x3dbl_2 branch3x3dbl_3 "
+    "branch_pool",
+    "17 reduction": "branch3x3 branch3x3dbl_1 branch3x3dbl_2 branch3x3dbl_3",
+    "17": "branch1x1 branch7x7_1 branch7x7_2 branch7x7_3 branch7x7dbl_1 branch7x7dbl_2 "
+    "branch7x7dbl_3 branch7x7dbl_4 branch7x7dbl_5 branch_pool",
+    "8 reduction": "branch3x3_1 branch3x3_2 branch7x7x3_1 branch7x7x3_2 branch7x7x3_3 "
+    "branch7x7x3_4",
+    "8": "branch1x1 branch3x3_1 branch3x3_2a branch3x3_2b branch3x3dbl_1 branch3x3dbl_2 "
+    "branch3x3dbl_3a branch3x3dbl_3b branch_pool",
+}
+_INCEPTION_V3_MODULES = {
+    **dict.fromkeys(("5b", "5c", "5d"), "35"),
+    "6a": "17 reduction",
+    **dict.fromkeys(("6b", "6c", "6d", "6e"), "17"),
+    "7a": "8 reduction",
+    **dict.fromkeys(("7b", "7c"), "8"),
+}
+_INCEPTION_V3_STEM = {
+    "Conv2d_1a_3x3": "conv1a",
+    "Conv2d_2a_3x3": "conv2a",
+    "Conv2d_2b_3x3": "conv2b",
+    "Conv2d_3b_1x1": "conv3b",
+    "Conv2d_4a_3x3": "conv4a",
+}
 
 
 def _units(net: nets.Net) -> Iterator[tuple[int, int, str]]:
@@ -102,6 +107,23 @@ def _keras_mobilenet(net: nets.Net) -> Names:
         for part in ("dw", "pw"):
             names[f"conv_{part}_{index}"] = f"conv{index + 1}_{part}"
             names[f"conv_{part}_{index}_bn"] = f"conv{index + 1}_{part}_bn"
+    return names
+
+
+def _inception_v3_convolutions() -> list[str]:
+    names = list(_INCEPTION_V3_STEM.values())
+    for module, kind in _INCEPTION_V3_MODULES.items():
+        names += [f"mixed_{module}_{part}" for part in _INCEPTION_V3_PARTS[kind].split()]
+    return names
+
+
+def _keras_inception_v3(net: nets.Net) -> Names:
+    """Keras numbers these layers in the order in which they are made; see `numbered_from_zero`."""
+    names = {"predictions": "classifier"}
+    for index, ours in enumerate(_inception_v3_convolutions()):
+        suffix = f"_{index}" if index else ""
+        names[f"conv2d{suffix}"] = ours
+        names[f"batch_normalization{suffix}"] = f"{ours}_bn"
     return names
 
 
@@ -165,6 +187,19 @@ def _torchvision_densenet(net: nets.Net) -> Names:
     return names
 
 
+def _torchvision_inception_v3(net: nets.Net) -> Names:
+    pairs = dict(_INCEPTION_V3_STEM)
+    for module, kind in _INCEPTION_V3_MODULES.items():
+        parts = _TORCHVISION_INCEPTION_PARTS[kind].split()
+        for part, ours in zip(parts, _INCEPTION_V3_PARTS[kind].split(), strict=True):
+            pairs[f"Mixed_{module}.{part}"] = f"mixed_{module}_{ours}"
+    pairs |= {"AuxLogits.conv0": "aux1_conv1", "AuxLogits.conv1": "aux1_conv2"}
+    names = {"fc": "classifier", "AuxLogits.fc": "aux1_classifier"}
+    for theirs, ours in pairs.items():
+        names[f"{theirs}.conv"], names[f"{theirs}.bn"] = ours, f"{ours}_bn"
+    return names
+
+
 def _authors_squeezenet(net: nets.Net) -> Names:
     names = {"conv1": "conv1", "conv_final": "conv10"}
     parts = {"conv1x1_1": "squeeze1x1", "conv1x1_2": "expand1x1", "conv3x3_2": "expand3x3"}
@@ -184,75 +219,35 @@ _VGG = ("vgg11", "vgg13", "vgg16", "vgg19")
 _DENSENET_KERAS = ("densenet121", "densenet169", "densenet201")
 _DENSENET = (*_DENSENET_KERAS, "densenet161")
 _MOBILENET = ("mobilenet_v1", "mobilenet_v1_075", "mobilenet_v1_050", "mobilenet_v1_025")
-_DEIT = (
-    *("deit_tiny", "deit_small", "deit_base"),
-    *("deit_tiny_distilled", "deit_small_distilled", "deit_base_distilled"),
-)
-_GELU = "big_vision approximates GELU by tanh, ours is exact: logits differ a little"
 _NO_PADDING = "torchvision does not pad conv10, the authors and we do: logits differ a little"
 
 # By publisher and net. A form's own is the publisher of that name, 'torch' torchvision.
 ORIGINS: Mapping[tuple[str, str], Origin] = {
-    **{("keras", name): Origin(_keras_resnet, _CAFFE) for name in _V1},
-    **{("keras", name): Origin(_keras_resnet_v2, _TF) for name in _V2},
-    **{("keras", name): Origin(_keras_vgg, _CAFFE) for name in _VGG_KERAS},
-    **{("keras", name): Origin(_keras_densenet, _TORCH) for name in _DENSENET_KERAS},
-    **{("keras", name): Origin(_keras_mobilenet, _TF) for name in _MOBILENET},
-    ("keras", "inception_v3"): Origin(inception_names.keras_v3, _TF),
+    **{("keras", name): Origin(_keras_resnet, CAFFE) for name in _V1},
+    **{("keras", name): Origin(_keras_resnet_v2, TF) for name in _V2},
+    **{("keras", name): Origin(_keras_vgg, CAFFE) for name in _VGG_KERAS},
+    **{("keras", name): Origin(_keras_densenet, TORCH) for name in _DENSENET_KERAS},
+    **{("keras", name): Origin(_keras_mobilenet, TF) for name in _MOBILENET},
+    ("keras", "inception_v3"): Origin(_keras_inception_v3, TF),
     **{
-        ("torch", name): Origin(_torchvision_resnet, _TORCH)
-        for name in (*_BASIC, *_V1_5, *_RESNEXT)
+        ("torch", name): Origin(_torchvision_resnet, TORCH) for name in (*_BASIC, *_V1_5, *_RESNEXT)
     },
-    **{("torch", name): Origin(_torchvision_vgg, _TORCH, flattened="fc6") for name in _VGG},
-    ("torch", "alexnet_owt"): Origin(_torchvision_alexnet, _TORCH, flattened="fc6"),
-    ("torch", "squeezenet1_0"): Origin(_torchvision_squeezenet, _TORCH, departures=_NO_PADDING),
-    ("torch", "squeezenet1_1"): Origin(_torchvision_squeezenet, _TORCH),
-    **{("torch", name): Origin(_torchvision_densenet, _TORCH) for name in _DENSENET},
+    **{("torch", name): Origin(_torchvision_vgg, TORCH, flattened="fc6") for name in _VGG},
+    ("torch", "alexnet_owt"): Origin(_torchvision_alexnet, TORCH, flattened="fc6"),
+    ("torch", "squeezenet1_0"): Origin(_torchvision_squeezenet, TORCH, departures=_NO_PADDING),
+    ("torch", "squeezenet1_1"): Origin(_torchvision_squeezenet, TORCH),
+    **{("torch", name): Origin(_torchvision_densenet, TORCH) for name in _DENSENET},
     # Its weights are TF-slim's, with their normalisation (transform_input).
-    ("torch", "inception_v3_torchvision"): Origin(inception_names.torchvision_v3, _TF),
-    **{("keras", name): Origin(names, _TF) for name, names in convolutional_names.KERAS.items()},
+    ("torch", "inception_v3_torchvision"): Origin(_torchvision_inception_v3, TF),
+    **transformer_names.ORIGINS,
+    **{("keras", name): Origin(names, TF) for name, names in convolutional_names.KERAS.items()},
     **{
-        ("torch", name): Origin(names, _TORCH)
+        ("torch", name): Origin(names, TORCH)
         for name, names in convolutional_names.TORCHVISION.items()
     },
-    **{("timm", name): Origin(names, _TORCH) for name, names in convolutional_names.TIMM.items()},
-    **{
-        ("timm", name): Origin(names, _TF) for name, names in convolutional_names.TIMM_AS_TF.items()
-    },
-    ("torch", "vit_b16"): Origin(
-        transformers.torchvision_vit, _TORCH, arrays=transformers.torchvision_vit_arrays
-    ),
-    # timm's ViT of "How to train your ViT?" have big_vision's normalisation, DeiT torchvision's.
-    ("timm", "vit_b16"): Origin(transformers.timm_vit, _TF, arrays=transformers.timm_vit_arrays),
-    **{
-        ("timm", name): Origin(transformers.timm_vit, _TORCH, arrays=transformers.timm_vit_arrays)
-        for name in _DEIT
-    },
-    ("numpy", "vit_s16"): Origin(
-        transformers.big_vision_vit, _TF, departures=_GELU, arrays=transformers.big_vision_arrays
-    ),
-    **{
-        (publisher, "swin_tiny"): Origin(names, _TORCH, arrays=transformers.swin_arrays)
-        for publisher, names in (
-            ("torch", transformers.torchvision_swin),
-            ("timm", transformers.timm_swin),
-            ("authors", transformers.authors_swin),
-        )
-    },
-    **{
-        (publisher, "convnext_tiny"): Origin(
-            names, _TORCH, arrays=transformers.torch_convnext_arrays
-        )
-        for publisher, names in (
-            ("torch", transformers.torchvision_convnext),
-            ("timm", transformers.timm_convnext),
-            ("authors", transformers.authors_convnext),
-        )
-    },
-    ("keras", "convnext_tiny"): Origin(
-        transformers.keras_convnext, _TORCH, arrays=transformers.keras_convnext_arrays
-    ),
-    ("numpy", "squeezenet1_0"): Origin(_authors_squeezenet, _SQUEEZENET),
+    **{("timm", name): Origin(names, TORCH) for name, names in convolutional_names.TIMM.items()},
+    **{("timm", name): Origin(names, TF) for name, names in convolutional_names.TIMM_AS_TF.items()},
+    ("numpy", "squeezenet1_0"): Origin(_authors_squeezenet, SQUEEZENET),
 }
 
 # Whose weights come in files of a form.

@@ -10,10 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 import nets
-
-# Our layer's name for each layer name of the source.
-Names = dict[str, str]
-Arrays = Mapping[str, np.ndarray]
+from trainers.weights.origin import TF, TORCH, Arrays, Names, Origin
 
 
 def torchvision_vit(net: nets.Net) -> Names:
@@ -270,3 +267,36 @@ def _renamed(arrays: Arrays, patterns: Mapping[str, str]) -> Arrays:
         name: array[0] if name.endswith((".tokens", ".embedding")) and array.ndim == 3 else array
         for name, array in renamed.items()
     }
+
+
+_DEIT = (
+    *("deit_tiny", "deit_small", "deit_base"),
+    *("deit_tiny_distilled", "deit_small_distilled", "deit_base_distilled"),
+)
+_GELU = "big_vision approximates GELU by tanh, ours is exact: logits differ a little"
+
+# By publisher and net.
+ORIGINS: Mapping[tuple[str, str], Origin] = {
+    ("torch", "vit_b16"): Origin(torchvision_vit, TORCH, arrays=torchvision_vit_arrays),
+    # timm's ViT of "How to train your ViT?" have big_vision's normalisation, DeiT torchvision's.
+    ("timm", "vit_b16"): Origin(timm_vit, TF, arrays=timm_vit_arrays),
+    **{("timm", name): Origin(timm_vit, TORCH, arrays=timm_vit_arrays) for name in _DEIT},
+    ("numpy", "vit_s16"): Origin(big_vision_vit, TF, departures=_GELU, arrays=big_vision_arrays),
+    **{
+        (publisher, "swin_tiny"): Origin(names, TORCH, arrays=swin_arrays)
+        for publisher, names in (
+            ("torch", torchvision_swin),
+            ("timm", timm_swin),
+            ("authors", authors_swin),
+        )
+    },
+    **{
+        (publisher, "convnext_tiny"): Origin(names, TORCH, arrays=torch_convnext_arrays)
+        for publisher, names in (
+            ("torch", torchvision_convnext),
+            ("timm", timm_convnext),
+            ("authors", authors_convnext),
+        )
+    },
+    ("keras", "convnext_tiny"): Origin(keras_convnext, TORCH, arrays=keras_convnext_arrays),
+}
