@@ -46,9 +46,9 @@ def drawn(nets: Iterable[Net]) -> Image.Image:
         if (error := center_crop_error(net)) is not None and net.params and net.macs
     ]
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     years = [net.year for net, _ in shown]
-    colours = ScalarMappable(Normalize(min(years), max(years)), "turbo")
+    colours: Any = ScalarMappable(Normalize(min(years), max(years)), "turbo")
     panels = figure.subplots(2)
     sizes = (
         ("parameters, millions", [(net.params or 0) / 1e6 for net, _ in shown]),
