@@ -31,11 +31,15 @@ ONE_OF_A_KIND = (
     "densenet121",
     "squeezenet1_0",
     "mobilenet_v1",
+    "vit_64px",
+    "deit_tiny_distilled",
+    "convnext_64px",
 )
+MIXED = ("alexnet", "googlenet", "resnet10", "vit_64px")
 if os.environ.get("NETS_TRAINED") == "all":
     TRAINED = {"float32": nets.names(), "mixed_bfloat16": nets.names()}
 else:
-    TRAINED = {"float32": ONE_OF_A_KIND, "mixed_bfloat16": ("alexnet", "googlenet", "resnet10")}
+    TRAINED = {"float32": ONE_OF_A_KIND, "mixed_bfloat16": MIXED}
 # Small images, for speed: about the smallest that each family takes.
 SIZES = {
     "alexnet": 67,
@@ -47,6 +51,10 @@ SIZES = {
     "inception_resnet": 75,
     "squeezenet": 48,
     "overfeat": 119,
+    "vit": 32,
+    "deit": 32,
+    "swin": 32,
+    "convnext": 32,
 }
 STEPS, IMAGES = 30, 8
 
