@@ -41,10 +41,10 @@ IN_BOTH_PRECISIONS = (
     "efficientnet_b0",
     "regnet_y_800mf",
     "shufflenet_v2",
-    "vit_s16",
+    "vit_64px",
     "deit_tiny_distilled",
     "swin_tiny",
-    "convnext_tiny",
+    "convnext_64px",
 )
 if os.environ.get("NETS_TRAINED") == "all":
     TRAINED = {"float32": nets.names(), "mixed_bfloat16": nets.names()}
@@ -65,9 +65,8 @@ SIZES = {
     "squeezenet": 48,
     "overfeat": 119,
     "xception": 71,
-    **dict.fromkeys(
-        ("mobilenet_v2", "mobilenet_v3", "efficientnet", "regnet", "shufflenet", "vit", "deit"), 32
-    ),
+    **dict.fromkeys(("mobilenet_v2", "mobilenet_v3", "efficientnet", "regnet", "shufflenet"), 32),
+    **dict.fromkeys(("vit", "deit", "swin", "convnext"), 32),
 }
 STEPS, IMAGES, RATE = 30, 8, 0.001
 # What normalises nothing learns first which of many classes there are.
