@@ -43,7 +43,7 @@ def drawn(nets: Iterable[Net]) -> Image.Image:
     shown = [
         (net, error)
         for net in nets
-        if (error := center_crop_error(net)) is not None and net.params and net.macs
+        if (error := center_crop_error(net)) is not None and net.params and net.macs and net.year
     ]
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)
