@@ -70,7 +70,8 @@ def test_a_training_that_guesses_is_named_whatever_its_net_and_loss(
     trained = SimpleNamespace(name=net, package=nets, build_for=lambda images: model)
     dataset = SimpleNamespace(num_classes=10)
     inquiry, said = object.__new__(diagnosis.Inquiry), []
-    inquiry._net, inquiry._config = trained, config.parse([f"--loss={loss}"])
+    read, heads = config.parse([f"--loss={loss}"]), nets.entry(net).auxiliary_weights
+    inquiry._net, inquiry._objective = trained, losses.objective(read, heads, ())
     inquiry._pipeline = SimpleNamespace(dataset=dataset)
     inquiry._logbook = SimpleNamespace(say=said.append)
     batch = {"image": tf.constant(IMAGES), "label": tf.constant(labels)}
