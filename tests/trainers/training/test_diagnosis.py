@@ -15,7 +15,7 @@ from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from trainers import config
 from trainers.run_folder.metrics import read_metrics
-from trainers.training import diagnosis, session
+from trainers.training import diagnosis, losses, session
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(8, 56, 56, 3)).astype(np.float32)
