@@ -84,7 +84,8 @@ def build(
     Returns:
         A model from float images [batch, height, width, 3], RGB, normalised, to float32 logits
         [batch, num_classes] (float32 under mixed precision too), or, where the net has auxiliary
-        heads, to a dict of such tensors: 'logits', 'aux1', ...
+        heads, to a dict of such tensors: 'logits', 'aux1', ..., and 'distillation' where a head
+        learns from a teacher.
 
     Raises:
         ValueError: an unknown name or option, or a size that the architecture can't take.

@@ -32,7 +32,6 @@ ONE_OF_A_KIND = (
     "squeezenet1_0",
     "mobilenet_v1",
     "vit_64px",
-    "deit_tiny_distilled",
     "convnext_64px",
 )
 MIXED = ("alexnet", "googlenet", "resnet10", "vit_64px")

@@ -106,6 +106,20 @@ def test_layers_are_blocks_by_the_numbers_in_their_names():
     assert "aux1_fc" not in of("googlenet", 80), "auxiliary heads are heads"
 
 
+def test_a_net_of_two_tokens_has_two_heads_both_in_float32():
+    policy = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = nets.build("deit_tiny_distilled", 5, 32)
+        heads = models.head(model)
+        assert {layer.name for layer in heads} == {"head", "head_distillation"}
+        models.logits_only(model)
+        assert {layer.compute_dtype for layer in heads} == {"float32"}
+        assert model.get_layer("block12_mlp2").compute_dtype == "bfloat16"
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
+
+
 def test_the_rate_of_a_layer_decays_from_the_last_one_to_the_input():
     model = nets.build("resnet10", 5, 32, width=4)
     flags = ("--layer_decay=0.5", "--head_rate_factor=3", "--freeze=res5a|fc$")
