@@ -82,7 +82,7 @@ CASES = (
     Case("mobilenet_v2", "timm.models.mobilenetv2_100", options=_AS_TF_SLIM),
     Case("mobilenet_v3_large", "timm.models.tf_mobilenetv3_large_100"),
     Case("mobilenet_v3_small", "timm.models.tf_mobilenetv3_small_100"),
-    Case("efficientnet_b0", "timm.models.tf_efficientnet_b0", gamma=1.4),
+    Case("efficientnet_b0", "timm.models.tf_efficientnet_b0", 96, gamma=1.15),
     Case("efficientnet_b3", "timm.models.tf_efficientnet_b3"),
 )
 

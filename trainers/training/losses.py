@@ -204,6 +204,10 @@ def objective(config: TrainConfig, heads: Mapping[str, float], given: Collection
     distillation: Distillation = DISTILLATIONS.make(config.distillation)
     if config.teacher:  # which that head learns from, not from the labels
         heads = {head: weight for head, weight in heads.items() if head != DISTILLED}
+    elif config.distillation != TrainConfig.distillation:
+        raise UserError(
+            f"--distillation={config.distillation} says how --teacher teaches, which names no run"
+        )
     elif DISTILLED in given and DISTILLED not in heads:
         raise UserError(
             f"--net={config.net} has a head that learns from a teacher: name one by --teacher"

@@ -160,6 +160,8 @@ def test_a_teacher_that_cannot_teach_is_refused_by_name(workspace, given, said):
 def test_a_net_with_a_head_for_a_teacher_needs_one(workspace):
     with pytest.raises(UserError, match="two_heads has a head that learns from a teacher"):
         session.train(flags())
+    with pytest.raises(UserError, match=r"--distillation=soft\(\) says how --teacher teaches"):
+        session.train(flags("--net=flat", "--distillation=soft()"))
 
 
 def test_a_teacher_whose_weights_fit_images_of_one_size_only(workspace):
