@@ -39,7 +39,7 @@ DIRECTIONS = {
     },
     "trainers.training.devices": {"base", "pipelines"},
     "trainers.scoring": {*_TRAINING, "trainers.run_folder", "trainers.training"},
-    "trainers.report": {*_TRAINING, "trainers.run_folder"},
+    "trainers.report": {*_TRAINING, "trainers.run_folder", "trainers.scoring.mistakes"},
     # Predictions take files the way that a data set takes them.
     "trainers.serving": {
         *_TRAINING,

@@ -17,6 +17,8 @@
     result.json       the last line of each split; written when the run is finished
     evaluation_*.json what evaluate.py found, one file per protocol, split and data set
     ensemble_*.json   likewise, for this run and others together
+    *.predictions.npz beside it, what it said of each image (evaluate.py --save_predictions)
+    figures/          what insight/figures.py has drawn of it, a PNG file each: the report shows them
     contact_sheet.png where somebody has drawn one into it with preview.py: the report shows it
 
 `trainers/run_folder/files.py` has the type of each JSON file. A folder whose lock is held belongs
@@ -63,6 +65,7 @@ DATA_FILE = "data.json"
 INITIAL_WEIGHTS_FILE = "initial.json"
 CHECKPOINTS_DIR = "checkpoints"
 CONTACT_SHEET_FILE = "contact_sheet.png"
+FIGURES_DIR = "figures"
 LOCK_FILE = ".lock"
 
 NOTES = """# {experiment}, run {number}

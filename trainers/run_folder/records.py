@@ -14,7 +14,7 @@ import statistics
 from base.errors import UserError
 from data_prep import schema
 from trainers.config import FLAGS_FILE, NET_DIR, TrainConfig
-from trainers.run_folder import checkpoints, history
+from trainers.run_folder import checkpoints, history, predictions
 from trainers.run_folder.files import (
     CENTER_CROP,
     Data,
@@ -39,6 +39,7 @@ from trainers.run_folder.folder import (
     Run,
 )
 from trainers.run_folder.metrics import METRICS_FILE
+from trainers.run_folder.predictions import Predictions
 from trainers.run_folder.reading import FolderReader
 
 RUNNING = "running"
@@ -82,6 +83,16 @@ class RunRecord:
     result: Result | None
     evaluations: dict[str, Evaluation]
     notes: str
+
+    def predictions(self, evaluation: str) -> Predictions | None:
+        """What an evaluation of that name has saved of each image; None where it has not.
+
+        Raises UserError where the file cannot be used.
+        """
+        known = evaluation in self.evaluations
+        name = evaluation if evaluation.startswith("ensemble_") else f"evaluation_{evaluation}"
+        path = predictions.beside(self.directory / f"{name}.json")
+        return predictions.load(path) if known and path.exists() else None
 
     @property
     def directory(self) -> pathlib.Path:

@@ -15,8 +15,11 @@ from base.errors import UserError
 from base.files import atomic
 from base.spec import parse_call
 from data_prep import schema
-from trainers.run_folder import files
+from pipelines.reading.dataset import Dataset
+from trainers.run_folder import files, predictions
 from trainers.run_folder.folder import DATA_FILE
+from trainers.run_folder.predictions import Predictions
+from trainers.scoring import mistakes, split_images
 from trainers.scoring.config import EvaluateConfig
 from trainers.scoring.members import (
     Member,
@@ -68,7 +71,7 @@ def evaluate(
     dataset = members[0].pipeline.dataset
     images = dataset.num_records(config.split)
     real = read_real_labels(config.real_labels, dataset) if config.real_labels else None
-    tally = Tally(images)
+    tally = Tally(images, dataset.num_classes)
     passes = [(member, views) for member in members for views in member.plan.passes]
     bar = tqdm(total=images * len(passes), unit="image", leave=False, disable=None)
     single = len(passes) == 1
@@ -96,12 +99,29 @@ def evaluate(
         found.file.parent.mkdir(parents=True, exist_ok=True)
         with atomic(found.file, "w") as file:
             file.write(typed_json.write(result, files.FORMAT))
+        # Those of an earlier evaluation are not of this result.
+        saved = predictions.beside(found.file)
+        saved.unlink(missing_ok=True)
+        if config.save_predictions:
+            predictions.save(saved, _described(tally.predictions(dataset.wnids), config, dataset))
     except OSError as error:
         raise UserError(
             f"{found.file} was not written: {error.strerror}; the score is above, and "
             "--output=FILE writes it to another place"
         ) from None
     return found
+
+
+def _described(said: Predictions, config: EvaluateConfig, dataset: Dataset) -> Predictions:
+    """What was said of each image, with the texts and pictures that people know them by."""
+    return dataclasses.replace(
+        said,
+        protocol=config.protocol,
+        split=config.split,
+        words=dataset.words,
+        names=tuple(split_images.file_names(dataset, config.split)),
+        pictures=split_images.pictures(dataset, config.split, mistakes.pictured(said)),
+    )
 
 
 def _place(members: Sequence[Member], result: files.Evaluation) -> pathlib.Path:
