@@ -18,7 +18,7 @@
     evaluation_*.json what evaluate.py found, one file per protocol, split and data set
     ensemble_*.json   likewise, for this run and others together
     *.predictions.npz beside it, what it said of each image (evaluate.py --save_predictions)
-    figures/          what insight/figures.py has drawn of it, a PNG file each: the report shows them
+    figures/          what insight/figures.py has drawn of it, PNG files; the report shows them
     contact_sheet.png where somebody has drawn one into it with preview.py: the report shows it
 
 `trainers/run_folder/files.py` has the type of each JSON file. A folder whose lock is held belongs
