@@ -6,7 +6,7 @@
     python trainers/runs.py note RUN TEXT    adds a dated line to the run's notes.md
     python trainers/runs.py prune [RUN ...]  removes checkpoints but the last and the best
     python trainers/runs.py resume RUN       continues a run; a finished one with --train_epochs=N
-    python trainers/runs.py report           writes one HTML page about all runs
+    python trainers/runs.py report           writes one HTML page about all runs (--watch: anew)
 
 RUN is a run folder, EXPERIMENT/NUMBER in --runs_dir, or EXPERIMENT for its newest run.
 """
@@ -39,6 +39,10 @@ class RunsConfig(Settings):
     train_steps: int = flag(0, "resume: the same in steps.", within="[0, 1e12]")
     replicas: str = flag("", "resume: on what it goes on, as --replicas of train.py.")
     output: str = flag("", "report: the HTML file (default: report.html in --runs_dir).")
+    watch: bool = flag(
+        False,
+        "report: write it anew whenever a run has changed, until Ctrl-C; the open page follows.",
+    )
 
     @property
     def directory(self) -> pathlib.Path:
@@ -148,14 +152,21 @@ def resume(config: RunsConfig, names: list[str]) -> None:
 
 
 def report(config: RunsConfig, names: list[str]) -> None:
-    """Writes the report."""
-    from trainers.report import page
+    """Writes the report, once or as long as runs go on."""
+    from trainers.report import page, watching
 
     _expect(names, "")
     path = pathlib.Path(config.output) if config.output else config.directory / "report.html"
     records = config.records([])
-    page.write(path, records)
-    print(f"{len(records)} run{'' if len(records) == 1 else 's'}: {path}")
+
+    def say(count: int) -> None:
+        print(f"{count} run{'' if count == 1 else 's'}: {path}", flush=True)
+
+    if config.watch:
+        watching.watch(config.directory, path, say)
+    else:
+        page.write(path, records)
+        say(len(records))
 
 
 COMMANDS: dict[str, Callable[[RunsConfig, list[str]], None]] = {
@@ -169,9 +180,12 @@ COMMANDS: dict[str, Callable[[RunsConfig, list[str]], None]] = {
 }
 
 # Which sub-command a flag belongs to, where it is one's alone.
-_OWN_FLAGS = {"dry_run": "prune", "tool": "diff", "output": "report"} | dict.fromkeys(
-    ("data_dir", "train_epochs", "train_steps", "replicas"), "resume"
-)
+_OWN_FLAGS = {
+    "dry_run": "prune",
+    "tool": "diff",
+    "output": "report",
+    "watch": "report",
+} | dict.fromkeys(("data_dir", "train_epochs", "train_steps", "replicas"), "resume")
 
 
 def main(arguments: list[str]) -> None:
