@@ -6,7 +6,8 @@
     python trainers/runs.py note RUN TEXT    adds a dated line to the run's notes.md
     python trainers/runs.py prune [RUN ...]  removes checkpoints but the last and the best
     python trainers/runs.py resume RUN       continues a run; a finished one with --train_epochs=N
-    python trainers/runs.py report           writes one HTML page about all runs (--watch: anew)
+    python trainers/runs.py report [RUN ...] writes one HTML page about all runs, or about these;
+                                             with --watch again and again, while they are trained
 
 RUN is a run folder, EXPERIMENT/NUMBER in --runs_dir, or EXPERIMENT for its newest run.
 """
@@ -154,16 +155,19 @@ def resume(config: RunsConfig, names: list[str]) -> None:
 def report(config: RunsConfig, names: list[str]) -> None:
     """Writes the report, once or as long as runs go on."""
     from trainers.report import page, watching
+    from trainers.run_folder.finding import run_folders
 
-    _expect(names, "")
     path = pathlib.Path(config.output) if config.output else config.directory / "report.html"
-    records = config.records([])
+    records = config.records(names)
 
     def say(count: int) -> None:
         print(f"{count} run{'' if count == 1 else 's'}: {path}", flush=True)
 
+    def folders() -> list[pathlib.Path]:
+        return [r.directory for r in records] if names else run_folders(config.directory)
+
     if config.watch:
-        watching.watch(config.directory, path, say)
+        watching.watch(folders, config.directory, path, say)
     else:
         page.write(path, records)
         say(len(records))

@@ -6,7 +6,7 @@ Every text that comes from a run folder goes through `escape`.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -18,28 +18,35 @@ from trainers.report.pictures import Pictures
 from trainers.report.reproducing import commands_html, files_html
 from trainers.report.runs_table import notes_text
 from trainers.report.tables import percent
+from trainers.report.wrong import Mistakes
 from trainers.run_folder import history
 from trainers.run_folder.files import Data, Environment
-from trainers.run_folder.folder import CONTACT_SHEET_FILE
+from trainers.run_folder.folder import CONTACT_SHEET_FILE, FIGURES_DIR
 from trainers.run_folder.records import RunRecord
 
 # How much of the classes is shown: all where there are few, else the worst and the best.
 _WORST, _BEST = 8, 4
 _CONFUSIONS = 10
 
-# A contact sheet is embedded at most so wide, in pixels.
-_SHEET_WIDTH = 1200
+# A picture is embedded at most so wide, in pixels.
+_PICTURE_WIDTH = 1200
 
 
-def details_html(record: RunRecord, pictures: Pictures, place: pathlib.Path) -> str:
-    """One run: an <article>, whose pictures go into `pictures`; `place` is the page's folder."""
+def details_html(
+    record: RunRecord, pictures: Pictures, mistakes: Mistakes, place: pathlib.Path
+) -> str:
+    """One run: an <article>; its pictures and mistakes are added to the page's.
+
+    `place` is the page's folder.
+    """
+    wrong = list(mistakes.blocks(record))
     best = f", best top-1 {percent(record.accuracy[0])}" if record.accuracy else ""
     name = escape(record.name)
     parts = [
         _block("What is wrong", _items(record.faults)),
         _block("Scores", _scores(record)),
         _block("Beside the paper", _gate(record)),
-        *_classes(record),
+        *([] if wrong else _classes(record)),
         _block("Run it again", commands_html(record)),
         _block(
             "Notes",
@@ -50,6 +57,8 @@ def details_html(record: RunRecord, pictures: Pictures, place: pathlib.Path) -> 
         _block("Trained", _items(list(map(history.in_words, record.history)))),
         _block("Environment", _pairs(_environment(record.environment))),
         _block("Files", files_html(record, place)),
+        *(_block(title, content, css) for title, content, css in wrong),
+        *_figures(record, pictures),
         _contact_sheet(record, pictures),
     ]
     body = "\n".join(part for part in parts if part)
@@ -220,21 +229,28 @@ def _pairs_text(pairs: Mapping[str, Any] | None) -> str:
 def _contact_sheet(record: RunRecord, pictures: Pictures) -> str:
     """The run's contact sheet as an embedded picture, where its folder has one."""
     path = record.directory / CONTACT_SHEET_FILE
-    if not path.exists():
-        return ""
+    title = "First training images, after each map function"
+    return _picture(record, path, title, pictures) if path.exists() else ""
+
+
+def _figures(record: RunRecord, pictures: Pictures) -> Iterator[str]:
+    """What figures.py has drawn of the run, by the files' names."""
+    for path in sorted((record.directory / FIGURES_DIR).glob("*.png")):
+        title = path.stem.replace("_", " ").capitalize()
+        yield _picture(record, path, title, pictures)
+
+
+def _picture(record: RunRecord, path: pathlib.Path, title: str, pictures: Pictures) -> str:
+    """A picture in the run's folder, or why it is not here."""
     from PIL import Image
 
-    title = "First training images, after each map function"
     try:
         with Image.open(path) as file:
-            alt = f"Contact sheet of the first training images of {record.name}"
-            image = pictures.embed(file, alt, _SHEET_WIDTH)
+            image = pictures.embed(file, f"{title}: {record.name}", _PICTURE_WIDTH)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         return _block(title, f"<p>{escape(f'{path.name}: {error}')}</p>", "wide")
     if image is None:
-        said = f"{path.name} is in the run's folder: the page has no room for more pictures."
+        said = f"{escape(path.name)} is in the run's folder: the page has no room for more."
         return _block(title, f"<p>{said}</p>", "wide")
-    scroll = (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Contact sheet">{image}</div>'
-    )
-    return _block(title, scroll, "wide")
+    region = f'class="scroll" tabindex="0" role="region" aria-label="{escape(title)}"'
+    return _block(title, f"<div {region}>{image}</div>", "wide")

@@ -18,13 +18,14 @@ from trainers.report import runs_table, summary
 from trainers.report.curves import embedded, runs_json
 from trainers.report.details import details_html
 from trainers.report.pictures import Pictures
+from trainers.report.wrong import Mistakes
 from trainers.run_folder.records import RunRecord
 
 # What a run's details take without their pictures, about.
 _BYTES_OF_DETAILS = 10_000
 
 _STATIC = pathlib.Path(__file__).parent / "static"
-_STYLES = ("uplot/uPlot.min.css", "page.css", "parts.css")
+_STYLES = ("uplot/uPlot.min.css", "page.css", "parts.css", "mistakes.css")
 # In the order in which each uses those before it; all are one function's body.
 _SCRIPTS = (
     "view.js",
@@ -37,6 +38,7 @@ _SCRIPTS = (
     "legend.js",
     "table.js",
     "flags.js",
+    "mistakes.js",
     "details.js",
     "reload.js",
 )
@@ -67,6 +69,7 @@ def page(records: Sequence[RunRecord], place: pathlib.Path, *, reload: int = 0) 
     table = runs_table.table_html(records, flags)
     data = embedded({"runs": runs_json(records), "flags": flags})
     pictures = Pictures(len(table) + len(data) + _BYTES_OF_DETAILS * len(records))
+    mistakes = Mistakes(pictures)
     return string.Template(_static("page.html")).substitute(
         title="ILSVRC runs",
         summary=escape(summary.counted(records)),
@@ -75,8 +78,9 @@ def page(records: Sequence[RunRecord], place: pathlib.Path, *, reload: int = 0) 
         tiles=summary.tiles_html(records),
         runs=table,
         columns=runs_table.column_choices(records, flags),
-        details=_details(records, pictures, place),
+        details=_details(records, pictures, mistakes, place),
         data=data,
+        mistakes=embedded(mistakes.data),
         pictures=pictures.json(),
         style="\n".join(map(_static, _STYLES)),
         library=f"/*\n{_static('uplot/LICENSE')}*/\n{_static('uplot/uPlot.iife.min.js')}",
@@ -84,7 +88,9 @@ def page(records: Sequence[RunRecord], place: pathlib.Path, *, reload: int = 0) 
     )
 
 
-def _details(records: Sequence[RunRecord], pictures: Pictures, place: pathlib.Path) -> str:
+def _details(
+    records: Sequence[RunRecord], pictures: Pictures, mistakes: Mistakes, place: pathlib.Path
+) -> str:
     """Every run's details; where there is no room for all pictures, the newest runs have theirs."""
 
     def age(at: int) -> tuple[float, int]:
@@ -93,7 +99,7 @@ def _details(records: Sequence[RunRecord], pictures: Pictures, place: pathlib.Pa
 
     found: dict[int, str] = {}
     for at in sorted(range(len(records)), key=age):
-        found[at] = details_html(records[at], pictures, place)
+        found[at] = details_html(records[at], pictures, mistakes, place)
     return "\n".join(found[at] for at in range(len(records)))
 
 

@@ -22,8 +22,23 @@ class Pictures:
 
     def __init__(self, others: int):
         """`others` is how many bytes of the page other parts take."""
-        self._room = max(0, MOST_BYTES - others)
+        self.room = max(0, MOST_BYTES - others)
         self._texts: dict[str, str] = {}
+
+    def reserve(self, others: int) -> None:
+        """Leaves so many bytes of the page to another part of it."""
+        self.room = max(0, self.room - others)
+
+    def keep(self, content: bytes) -> str | None:
+        """The key of a JPEG file in the page; None where there is no room left for it."""
+        key = hashlib.sha256(content).hexdigest()[:16]
+        if key not in self._texts:
+            text = base64.b64encode(content).decode()
+            if len(text) > self.room:
+                return None
+            self.room -= len(text)
+            self._texts[key] = text
+        return key
 
     def embed(self, picture: Image.Image, alt: str, width: int) -> str | None:
         """The <img> of a picture, at most `width` pixels wide; None where there is no room left."""
@@ -31,14 +46,9 @@ class Pictures:
         shown.thumbnail((width, 100 * width))
         stream = io.BytesIO()
         shown.save(stream, "JPEG", quality=_QUALITY)
-        content = stream.getvalue()
-        key = hashlib.sha256(content).hexdigest()[:16]
-        if key not in self._texts:
-            text = base64.b64encode(content).decode()
-            if len(text) > self._room:
-                return None
-            self._room -= len(text)
-            self._texts[key] = text
+        key = self.keep(stream.getvalue())
+        if key is None:
+            return None
         return (
             f'<img data-picture="{key}" width="{shown.width}" height="{shown.height}" '
             f'alt="{escape(alt)}">'

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 from trainers.report import page
-from trainers.run_folder.finding import run_folders
 from trainers.run_folder.folder import Run
 from trainers.run_folder.records import RunRecord, read_record
 
@@ -18,13 +17,19 @@ SECONDS = 5
 _Sign = tuple[bool, tuple[tuple[str, int, int], ...]]
 
 
-def watch(runs_dir: pathlib.Path, path: pathlib.Path, say: Callable[[int], None]) -> None:
+def watch(
+    folders: Callable[[], list[pathlib.Path]],
+    runs_dir: pathlib.Path,
+    path: pathlib.Path,
+    say: Callable[[int], None],
+) -> None:
     """Writes the report whenever a run has changed, until Ctrl-C.
 
     The page loads itself anew meanwhile; what is left in the end does so no more.
 
     Args:
-        runs_dir: where the runs are.
+        folders: gives the run folders, which may be more each time.
+        runs_dir: in which they have their names.
         path: the HTML file.
         say: is told how many runs there are, each time that the report was written.
 
@@ -35,7 +40,7 @@ def watch(runs_dir: pathlib.Path, path: pathlib.Path, say: Callable[[int], None]
     records: dict[pathlib.Path, RunRecord] = {}
     try:
         while True:
-            now = {directory: _sign(directory) for directory in run_folders(runs_dir)}
+            now = {directory: _sign(directory) for directory in folders()}
             if now != signs:
                 before, signs = signs or {}, now
                 records = {

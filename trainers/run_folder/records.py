@@ -89,10 +89,15 @@ class RunRecord:
 
         Raises UserError where the file cannot be used.
         """
+        path = self.predictions_file(evaluation)
+        return predictions.load(path) if path else None
+
+    def predictions_file(self, evaluation: str) -> pathlib.Path | None:
+        """The file of these; None where there is none."""
         known = evaluation in self.evaluations
         name = evaluation if evaluation.startswith("ensemble_") else f"evaluation_{evaluation}"
         path = predictions.beside(self.directory / f"{name}.json")
-        return predictions.load(path) if known and path.exists() else None
+        return path if known and path.exists() else None
 
     @property
     def directory(self) -> pathlib.Path:

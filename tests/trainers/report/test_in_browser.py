@@ -4,15 +4,13 @@ With REPORT_SCREENSHOTS=FOLDER in the environment the pictures that are tested a
 developer to look at.
 """
 
-import shutil
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from tests.making import browser
+from tests.making import browser, reports
 from tests.making.browser import Page
 from tests.making.run_folders import make_run
 from trainers.report.page import write
@@ -30,49 +28,15 @@ chromium = pytest.fixture(browser.chromium, scope="module")
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory) -> dict[int, str]:
-    """Reports about one run, about five of every state, and about a hundred; their addresses."""
-    runs = tmp_path_factory.mktemp("runs")
-    alexnet = make_run(
-        runs, "alexnet/1", net="alexnet", top1s=(0.1, 0.25, 0.42), learning_rate=0.02
-    )
-    make_run(runs, "demo/1", top1s=(0.3, 0.6, 0.8), note="Does a wider stem help?")
-    make_run(runs, "demo/2", top1s=(0.4, 0.85, 0.9), weight_decay=1e-4, schedule="cosine()")
-    make_run(runs, "demo/10", top1s=(0.2, 0.3), finished=False, train_epochs=3.0)
-    (runs / "demo" / "11").mkdir()
-    Image.new("RGB", (900, 500), (40, 120, 200)).save(alexnet.directory / "contact_sheet.png")
-    alexnet.write_json(
-        "evaluation_center_crop_validation.json",
-        {
-            "protocol": "center_crop",
-            "split": "validation",
-            "images": 20,
-            "top1": 0.42,
-            "top5": 0.71,
-            "per_class": {f"n{label:08d}": 0.2 * label for label in range(5)},
-            "most_confused": [["n00000000", "n00000003", 7]],
-        },
-    )
-    many = tmp_path_factory.mktemp("many")
-    for number in range(1, 101):
-        place = many / f"experiment_of_{number % 9}" / str(number)
-        shutil.copytree(runs / ("alexnet/1" if number % 2 else "demo/2"), place)
-        flags = (place / "flags.cfg").read_text().replace("=0.02", f"={number / 1000}")
-        (place / "flags.cfg").write_text(flags)
-    one = tmp_path_factory.mktemp("one")
-    shutil.copytree(runs / "demo" / "1", one / "demo" / "1")
-    found = {}
-    for folder in (one, runs, many):
-        records = find_records(folder)
-        write(folder / "report.html", records)
-        found[len(records)] = (folder / "report.html").as_uri()
-    return found
+def addresses(tmp_path_factory) -> dict[int, str]:
+    """Of the reports about one run, about five, one of them broken, and about a hundred."""
+    return reports.write_reports(tmp_path_factory.mktemp("reports"))
 
 
 @pytest.fixture
-def page(chromium, reports) -> Iterator[Page]:
+def page(chromium, addresses) -> Iterator[Page]:
     """The report about five runs, just opened; it must log nothing."""
-    chromium.open(reports[5], 1200, 900)
+    chromium.open(addresses[5], 1200, 900)
     yield chromium
     assert chromium.complaints() == []
 
@@ -108,8 +72,8 @@ def coloured(page) -> int:
 
 
 @pytest.mark.parametrize("count", [1, 5, 100])
-def test_at_every_width_and_in_both_themes_it_fits_and_is_legible(chromium, reports, count):
-    chromium.open(reports[count], WIDTHS[0], 700)
+def test_at_every_width_and_in_both_themes_it_fits_and_is_legible(chromium, addresses, count):
+    chromium.open(addresses[count], WIDTHS[0], 700)
     run = chromium.driver.execute_script("return document.querySelector('article').id")
     for width in WIDTHS:
         chromium.driver.execute_script("location.hash = 'runs'")
@@ -298,6 +262,25 @@ def test_a_link_opens_a_run_and_its_command_is_copied(page):
     assert page.texts("article .run-title")[0].startswith("demo/1")
     link = page.find("#run-demo_2f_1 .files a[href$='metrics.jsonl']").get_property("href")
     assert link.startswith("file:///") and link.endswith("/demo/1/metrics.jsonl")
+
+
+def test_a_cell_of_the_confusion_matrix_opens_its_images(page):
+    page.driver.find_element("link text", "demo/2").click()
+    assert page.texts("article .matrix tbody th")[:3] == ["tench", "goldfish", "shark"]
+    assert page.texts("article .pairs button span") == ["goldfish → <b>ray</b>", "shark → tench"]
+    assert page.texts(".mistakes h5")[0].startswith("The worst")
+    assert len(page.texts(".gallery li > div")) == 4
+    page.find(".matrix button[aria-label='goldfish taken for <b>ray</b>: 3']").click()
+    assert page.texts(".mistakes h5") == ["goldfish taken for <b>ray</b>: 3 images"]
+    assert page.texts(".gallery .wrong") == ["<b>ray</b> 80 %"] * 3
+    picture = page.find("article .gallery img")
+    assert page.driver.execute_script("return arguments[0].decode().then(() => true)", picture)
+    # By keyboard: up to the ray column's next count, which is none, so to goldfish's own.
+    page.driver.switch_to.active_element.send_keys(Keys.ARROW_LEFT, Keys.ENTER)
+    assert page.texts(".mistakes h5") == ["goldfish: 1 image right"]
+    assert page.texts(".gallery li") == ["taken for <b>ray</b> 3"]
+    page.driver.find_elements("css selector", "article .pairs button")[2].click()
+    assert page.texts(".mistakes h5") == ["shark taken for tench: 1 image"]
 
 
 def test_a_page_that_is_watched_loads_itself_and_goes_on_as_it_was(page, tmp_path):

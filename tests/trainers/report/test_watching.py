@@ -8,6 +8,7 @@ import pytest
 from base.errors import UserError
 from tests.making.run_folders import make_run, metrics_line
 from trainers.report import watching
+from trainers.run_folder.finding import run_folders
 
 
 def test_it_is_written_when_a_run_has_changed_and_ends_by_the_keyboard(tmp_path, monkeypatch):
@@ -34,7 +35,7 @@ def test_it_is_written_when_a_run_has_changed_and_ends_by_the_keyboard(tmp_path,
         held.append(next(events)())
 
     monkeypatch.setattr(time, "sleep", sleep)
-    watching.watch(tmp_path, report, said.append)
+    watching.watch(lambda: run_folders(tmp_path), tmp_path, report, said.append)
     assert said == [1, 2, 2, 2], "not where nothing has changed"
     assert found == ["5"] * 6
     text = report.read_text()
@@ -45,4 +46,4 @@ def test_it_is_written_when_a_run_has_changed_and_ends_by_the_keyboard(tmp_path,
 def test_a_place_where_nothing_can_be_written_ends_it(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="--output"):
-        watching.watch(tmp_path, tmp_path / "file" / "report.html", print)
+        watching.watch(lambda: [], tmp_path, tmp_path / "file" / "report.html", print)

@@ -1,5 +1,4 @@
 // One run at a time: opened by its link, its pictures filled in then, its commands copied by a click.
-const pictures = JSON.parse(byId("pictures").textContent);
 const fillPictures = (place) => {
   for (const image of place.querySelectorAll("img[data-picture]:not([src])")) {
     image.src = `data:image/jpeg;base64,${pictures[image.dataset.picture]}`;
@@ -11,7 +10,9 @@ const showRun = () => {
   const run = chosenRun();
   byId("chosen").value = run?.id ?? "";
   for (const name of ["previous", "next"]) byId(name).disabled = !run;
-  if (run) fillPictures(byId(run.id));
+  if (!run) return;
+  fillPictures(byId(run.id));
+  byId(run.id).querySelectorAll(".mistakes").forEach(fillMistakes);
 };
 const open = (run) => {
   location.hash = run.id;
