@@ -21,6 +21,7 @@ import tensorflow as tf
 from trainers.serving import net_layers
 from trainers.serving.classifier import Classifier
 from trainers.serving.config import CAM, GRADCAM, OCCLUSION
+from trainers.serving.net_layers import ClassMaps, FeatureMaps
 
 # The gray square's side as a part of the image's shorter side, and its steps as a part of its own:
 # the paper states neither.
@@ -74,18 +75,19 @@ def explainer(classifier: Classifier, method: str, layer: str = "") -> Explainer
     model = classifier.model
     if method == GRADCAM:
         chosen = (
-            net_layers.named_layer(model, layer, "--explain_layer")
+            net_layers.named_maps(model, layer, "--explain_layer")
             if layer
             else net_layers.last_feature_maps(model)
         )
-        return Explainer(f"{method}, {chosen.name}", _gradcam(classifier, chosen))
+        return Explainer(f"{method}, {chosen.layer.name}", _gradcam(classifier, chosen))
     if method == CAM:
         return Explainer(method, _cam(classifier, net_layers.class_maps(model)))
     return Explainer(method, (_occlusion if method == OCCLUSION else _gradient)(classifier))
 
 
-def _gradcam(classifier: Classifier, layer: keras.Layer) -> _Method:
-    model = keras.Model(classifier.model.input, [layer.output, classifier.model.output])
+def _gradcam(classifier: Classifier, maps: FeatureMaps) -> _Method:
+    outputs = [maps.layer.output, classifier.model.output]
+    model = keras.Model(classifier.model.input, outputs)
 
     def of_one(crop: np.ndarray, label: int) -> np.ndarray:
         image = classifier.normalized(tf.constant(crop[np.newaxis]))
@@ -93,22 +95,23 @@ def _gradcam(classifier: Classifier, layer: keras.Layer) -> _Method:
             tape.watch(image)
             features, logits = model(image, training=False)
             logit = logits[0, label]
-        gradient = tf.cast(tape.gradient(logit, features)[0], tf.float32)
-        weights = tf.reduce_mean(gradient, axis=[0, 1])  # equation 1
-        return tf.tensordot(tf.cast(features[0], tf.float32), weights, 1).numpy()  # equation 2
+        gradient = tape.gradient(logit, features)
+        weights = maps.fold(gradient.numpy()).mean(axis=(0, 1, 2))  # equation 1
+        return maps.fold(features.numpy())[0] @ weights  # equation 2, less its ReLU
 
     return of_one
 
 
-def _cam(classifier: Classifier, maps: net_layers.ClassMaps) -> _Method:
+def _cam(classifier: Classifier, ending: ClassMaps) -> _Method:
+    maps = ending.maps
     model = keras.Model(classifier.model.input, maps.layer.output)
 
     def of_one(crop: np.ndarray, label: int) -> np.ndarray:
         image = classifier.normalized(tf.constant(crop[np.newaxis]))
-        features = tf.cast(model(image, training=False)[0], tf.float32).numpy()
-        if maps.linear is None:
+        features = maps.fold(model(image, training=False).numpy())[0]
+        if ending.linear is None:
             return features[..., label]
-        kernel = np.asarray(maps.linear.kernel, np.float32)
+        kernel = np.asarray(ending.linear.kernel, np.float32)
         return features @ kernel.reshape(-1, kernel.shape[-1])[:, label]  # equation 2
 
     return of_one

@@ -44,16 +44,15 @@ def crop():
 def test_the_layer_before_the_classifier_is_found_in_every_kind_of_net(net, layer, linear):
     model = models.logits_only(nets.build(net, 10))
     found = net_layers.last_feature_maps(model)
-    assert found.name == layer
-    # The maps stand before the last pooling, which would halve what is seen.
-    assert found.output.shape[1] > 1
+    assert found.layer.name == layer
+    assert found.grid == found.layer.output.shape[1:3]
     if linear is None:
         with pytest.raises(UserError, match=r"cam: .* does not end in a global average and one"):
             net_layers.class_maps(model)
     else:
-        maps = net_layers.class_maps(model)
-        assert maps.layer is found
-        assert (maps.linear.name if maps.linear else "") == linear
+        ending = net_layers.class_maps(model)
+        assert ending.maps == found
+        assert (ending.linear.name if ending.linear else "") == linear
     assert net_layers.penultimate(model).output.shape[1:] == (
         models.head(model)[0].kernel.shape[-2],
     )
@@ -74,6 +73,20 @@ def test_gradcam_takes_the_layer_that_is_named(made, crop):
     assert chosen.heat(crop, 0).max() == 1
     with pytest.raises(UserError, match=r"--explain_layer=conv99: .*`python -m nets resnet10`"):
         explainer(made, "gradcam", "conv99")
+
+
+def test_of_a_transformer_the_patches_are_taken_before_the_last_attention():
+    layers = keras.layers
+    image = keras.Input((8, 8, 3))
+    x = layers.Reshape((16, 5))(layers.Conv2D(5, 2, 2, name="patches")(image))
+    x = layers.Concatenate(axis=1)([x[:, :1], x])  # a class token
+    for number in (1, 2):
+        x = layers.Add(name=f"block{number}")([x, layers.MultiHeadAttention(1, 5)(x, x)])
+    model = keras.Model(image, layers.Dense(3)(x[:, 0]))
+    found = net_layers.last_feature_maps(model)
+    assert (found.layer.name, found.grid) == ("block1", (4, 4))
+    tokens = np.arange(17 * 5).reshape(1, 17, 5)
+    np.testing.assert_array_equal(found.fold(tokens)[0, 0, 1], tokens[0, 2])
 
 
 def test_a_net_without_feature_maps_is_named():
