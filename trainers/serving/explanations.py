@@ -74,11 +74,7 @@ def explainer(classifier: Classifier, method: str, layer: str = "") -> Explainer
     """
     model = classifier.model
     if method == GRADCAM:
-        chosen = (
-            net_layers.named_maps(model, layer, "--explain_layer")
-            if layer
-            else net_layers.last_feature_maps(model)
-        )
+        chosen = net_layers.chosen_maps(model, layer, "--explain_layer")
         return Explainer(f"{method}, {chosen.layer.name}", _gradcam(classifier, chosen))
     if method == CAM:
         return Explainer(method, _cam(classifier, net_layers.class_maps(model)))

@@ -81,6 +81,11 @@ def named_maps(model: keras.Model, name: str, flag: str) -> FeatureMaps:
     return known[name]
 
 
+def chosen_maps(model: keras.Model, name: str, flag: str) -> FeatureMaps:
+    """The layer that a flag names, or without a name the last one. Raises UserError as both."""
+    return named_maps(model, name, flag) if name else last_feature_maps(model)
+
+
 def last_feature_maps(model: keras.Model) -> FeatureMaps:
     """The last layer with features of more than one position that all else depends on.
 
