@@ -46,6 +46,8 @@ DIRECTIONS = {
         *("trainers.run_folder", "trainers.training", "data_prep.image"),
     },
     "trainers.weights": {*_TRAINING, "trainers.run_folder"},
+    # Figures are made of trained nets; nothing imports them.
+    "insight": {"base", "data_prep.schema", "trainers"},
     # It measures everything, and nothing imports it.
     "benchmarks": {"base", "nets", "pipelines", "data_prep", "trainers"},
 }

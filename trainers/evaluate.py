@@ -31,9 +31,14 @@ def main() -> None:
 
     found = evaluation.evaluate(config, _say)
     print(f"written to {found.file}")
+    if found.saved:
+        print(f"predictions: {found.saved}")
     runs_dir = os.path.relpath(pathlib.Path(found.result.scored[0].run).absolute().parents[1])
     words = ("python", "trainers/runs.py", "report", f"--runs_dir={runs_dir}")
     print(f"next: {shlex.join(words)}")
+    if found.saved and not config.output:
+        words = ("python", "trainers/runs.py", "mistakes", found.result.scored[0].run)
+        print(f"next: {shlex.join(words)}")
 
 
 def _say(found: "Evaluation") -> None:

@@ -3,6 +3,7 @@
     python trainers/runs.py list             every run: net, accuracy, the paper's, speed, state
     python trainers/runs.py show RUN         one run: flags, data, environment, scores, notes
     python trainers/runs.py diff RUN RUN     two runs: flags, net source, data, metrics
+    python trainers/runs.py mistakes RUN     what an evaluation with --save_predictions found wrong
     python trainers/runs.py note RUN TEXT    adds a dated line to the run's notes.md
     python trainers/runs.py prune [RUN ...]  removes checkpoints but the last and the best
     python trainers/runs.py resume RUN       continues a run; a finished one with --train_epochs=N
@@ -23,6 +24,7 @@ from base.errors import UserError
 from base.files import atomic
 from base.tensorflow_start import start_tensorflow
 from trainers.config import NET_DIR
+from trainers.run_folder.folder import FIGURES_DIR
 from trainers.run_folder.records import BROKEN, RUNNING, RunRecord, find_record, find_records
 
 
@@ -39,10 +41,19 @@ class RunsConfig(Settings):
     )
     train_steps: int = flag(0, "resume: the same in steps.", within="[0, 1e12]")
     replicas: str = flag("", "resume: on what it goes on, as --replicas of train.py.")
-    output: str = flag("", "report: the HTML file (default: report.html in --runs_dir).")
+    output: str = flag(
+        "",
+        "report: the HTML file (default: report.html in --runs_dir). mistakes: the PNG file "
+        "(default: mistakes.png in the run's folder of figures).",
+    )
     watch: bool = flag(
         False,
         "report: write it anew whenever a run has changed, until Ctrl-C; the open page follows.",
+    )
+    evaluation: str = flag(
+        "",
+        "mistakes: of which evaluation, as center_crop_validation (default: the newest that has "
+        "saved predictions).",
     )
 
     @property
@@ -84,6 +95,20 @@ def diff(config: RunsConfig, names: list[str]) -> None:
         print(diff.diff_text(a, b))
     elif not diff.run_tool(a, b, config.tool):
         print(f"{a.directory} and {b.directory} have the same flags and the same net source")
+
+
+def show_mistakes(config: RunsConfig, names: list[str]) -> None:
+    """Prints what a run gets wrong, and draws it."""
+    from base.pictures import save_png
+    from trainers.report.mistakes import PICTURE_FILE, mistakes_picture, mistakes_text
+
+    _expect(names, "RUN")
+    record = config.records(names)[0]
+    said = record.predictions(config.evaluation)
+    print(mistakes_text(said))
+    path = config.output or str(record.directory / FIGURES_DIR / PICTURE_FILE)
+    save_png(mistakes_picture(said, f"{record.name}: {said.split}, {said.protocol}"), path)
+    print(f"\ndrawn: {path}")
 
 
 def note(config: RunsConfig, names: list[str]) -> None:
@@ -177,19 +202,19 @@ COMMANDS: dict[str, Callable[[RunsConfig, list[str]], None]] = {
     "list": list_runs,
     "show": show,
     "diff": diff,
+    "mistakes": show_mistakes,
     "note": note,
     "prune": prune,
     "resume": resume,
     "report": report,
 }
 
-# Which sub-command a flag belongs to, where it is one's alone.
+# Which sub-commands a flag belongs to, where it is not all's.
 _OWN_FLAGS = {
-    "dry_run": "prune",
-    "tool": "diff",
-    "output": "report",
-    "watch": "report",
-} | dict.fromkeys(("data_dir", "train_epochs", "train_steps", "replicas"), "resume")
+    **{"dry_run": ("prune",), "tool": ("diff",), "evaluation": ("mistakes",), "watch": ("report",)},
+    "output": ("mistakes", "report"),
+    **dict.fromkeys(("data_dir", "train_epochs", "train_steps", "replicas"), ("resume",)),
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -200,9 +225,9 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{found}: there are {', '.join(COMMANDS)} (--help says what each does)")
     name, *rest = arguments
     for line, differs in flag_lines(config):
-        owner = _OWN_FLAGS.get(line[2:].partition("=")[0], name)
-        if differs and owner != name:
-            raise UserError(f"{line} is a flag of {owner}, not of {name}")
+        owners = _OWN_FLAGS.get(line[2:].partition("=")[0], (name,))
+        if differs and name not in owners:
+            raise UserError(f"{line} is a flag of {' and '.join(owners)}, not of {name}")
     COMMANDS[name](config, rest)
 
 

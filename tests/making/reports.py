@@ -63,7 +63,7 @@ def _save_mistakes(directory: pathlib.Path) -> None:
     said[2] = 0
     rows = np.full([20, 5], 0.05)
     rows[range(20), said] = 0.8
-    found = predictions_of(labels, rows, classes=5)
+    found = predictions_of(labels, rows)
     shown = {each: picture(40 * each) for each in mistakes.pictured(found)[:3]}
     words = ("tench", "goldfish", "shark", "<b>ray</b>", "cock")
     result = directory / "evaluation_center_crop_validation.json"

@@ -6,7 +6,7 @@ Every text that comes from a run folder goes through `escape`.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -14,11 +14,12 @@ import msgspec
 
 from trainers.report import published
 from trainers.report.identity import identifier
+from trainers.report.mistakes import PICTURE_FILE
+from trainers.report.mistakes_html import Mistakes
 from trainers.report.pictures import Pictures
 from trainers.report.reproducing import commands_html, files_html
 from trainers.report.runs_table import notes_text
 from trainers.report.tables import percent
-from trainers.report.wrong import Mistakes
 from trainers.run_folder import history
 from trainers.run_folder.files import Data, Environment
 from trainers.run_folder.folder import CONTACT_SHEET_FILE, FIGURES_DIR
@@ -58,7 +59,7 @@ def details_html(
         _block("Environment", _pairs(_environment(record.environment))),
         _block("Files", files_html(record, place)),
         *(_block(title, content, css) for title, content, css in wrong),
-        *_figures(record, pictures),
+        *_figures(record, pictures, left_out=(PICTURE_FILE,) if wrong else ()),
         _contact_sheet(record, pictures),
     ]
     body = "\n".join(part for part in parts if part)
@@ -233,9 +234,10 @@ def _contact_sheet(record: RunRecord, pictures: Pictures) -> str:
     return _picture(record, path, title, pictures) if path.exists() else ""
 
 
-def _figures(record: RunRecord, pictures: Pictures) -> Iterator[str]:
-    """What figures.py has drawn of the run, by the files' names."""
-    for path in sorted((record.directory / FIGURES_DIR).glob("*.png")):
+def _figures(record: RunRecord, pictures: Pictures, left_out: Collection[str]) -> Iterator[str]:
+    """What commands have drawn of the run, by the files' names; but some that are shown already."""
+    paths = sorted((record.directory / FIGURES_DIR).glob("*.png"))
+    for path in (each for each in paths if each.name not in left_out):
         title = path.stem.replace("_", " ").capitalize()
         yield _picture(record, path, title, pictures)
 

@@ -17,8 +17,8 @@ from base.files import atomic
 from trainers.report import runs_table, summary
 from trainers.report.curves import embedded, runs_json
 from trainers.report.details import details_html
+from trainers.report.mistakes_html import Mistakes
 from trainers.report.pictures import Pictures
-from trainers.report.wrong import Mistakes
 from trainers.run_folder.records import RunRecord
 
 # What a run's details take without their pictures, about.

@@ -40,7 +40,7 @@ from trainers.run_folder.folder import (
 )
 from trainers.run_folder.metrics import METRICS_FILE
 from trainers.run_folder.predictions import Predictions
-from trainers.run_folder.reading import FolderReader
+from trainers.run_folder.reading import FolderReader, evaluation_file
 
 RUNNING = "running"
 FINISHED = "finished"
@@ -84,20 +84,33 @@ class RunRecord:
     evaluations: dict[str, Evaluation]
     notes: str
 
-    def predictions(self, evaluation: str) -> Predictions | None:
-        """What an evaluation of that name has saved of each image; None where it has not.
+    @functools.cached_property
+    def saved_predictions(self) -> dict[str, pathlib.Path]:
+        """Where evaluations have saved what they said of each image, by name, newest first."""
+        found = {
+            name: predictions.beside(self.directory / evaluation_file(name))
+            for name in self.evaluations
+        }
+        found = {name: path for name, path in found.items() if path.exists()}
+        return dict(sorted(found.items(), key=lambda item: -item[1].stat().st_mtime))
 
-        Raises UserError where the file cannot be used.
+    def predictions(self, evaluation: str = "") -> Predictions:
+        """What an evaluation of that name said of each image; without a name, the newest.
+
+        Raises UserError where it has saved nothing, or the file cannot be used.
         """
-        path = self.predictions_file(evaluation)
-        return predictions.load(path) if path else None
-
-    def predictions_file(self, evaluation: str) -> pathlib.Path | None:
-        """The file of these; None where there is none."""
-        known = evaluation in self.evaluations
-        name = evaluation if evaluation.startswith("ensemble_") else f"evaluation_{evaluation}"
-        path = predictions.beside(self.directory / f"{name}.json")
-        return path if known and path.exists() else None
+        found = self.saved_predictions
+        if not found:
+            raise UserError(
+                f"no evaluation of {self.directory} has saved its predictions: run evaluate.py "
+                f"--run={self.directory} --save_predictions"
+            )
+        if evaluation and evaluation not in found:
+            raise UserError(
+                f"--evaluation={evaluation} has saved no predictions in {self.directory}: "
+                f"{', '.join(found)} has"
+            )
+        return predictions.load(found[evaluation or next(iter(found))])
 
     @property
     def directory(self) -> pathlib.Path:

@@ -42,6 +42,7 @@ class Evaluation:
         score: the means.
         result: everything, as in the file.
         file: the JSON file that keeps it: --output, or one in the folder of the first run.
+        saved: the file of --save_predictions beside it, or None.
         table: lines for people: which weights, ours beside what is published.
         warnings: why the score may say nothing, one line each.
     """
@@ -49,6 +50,7 @@ class Evaluation:
     score: Score
     result: files.Evaluation
     file: pathlib.Path
+    saved: pathlib.Path | None
     table: list[str]
     warnings: list[str]
 
@@ -87,10 +89,13 @@ def evaluate(
     bar.close()
     result = files.Evaluation(**_settings(config, members), **tally.result(dataset.wnids, real))
     assert result.loss is not None  # infinite, perhaps, but counted
+    place = pathlib.Path(config.output) if config.output else _place(members, result)
+    saved = predictions.beside(place)
     found = Evaluation(
         Score(images, result.loss, result.top1, result.top5),
         result,
-        pathlib.Path(config.output) if config.output else _place(members, result),
+        place,
+        saved if config.save_predictions else None,
         _table(members, config, result),
         [f"{each.run.directory} {CONSTANT}" for each in members if all(each.constant)],
     )
@@ -100,7 +105,6 @@ def evaluate(
         with atomic(found.file, "w") as file:
             file.write(typed_json.write(result, files.FORMAT))
         # Those of an earlier evaluation are not of this result.
-        saved = predictions.beside(found.file)
         saved.unlink(missing_ok=True)
         if config.save_predictions:
             predictions.save(saved, _described(tally.predictions(dataset.wnids), config, dataset))

@@ -135,7 +135,7 @@ def worst_images(predictions: Predictions, most: int = WORST_IMAGES) -> np.ndarr
 
 
 def class_scores(predictions: Predictions) -> list[ClassScore]:
-    """The score of each class that has images, the worst first."""
+    """The score of each class that has images, the worst first; of equals that of more images."""
     classes = len(predictions.wnids)
     counts = np.bincount(predictions.labels, minlength=classes).tolist()
     rights = np.bincount(predictions.labels, predictions.right, classes).astype(int).tolist()
@@ -144,7 +144,7 @@ def class_scores(predictions: Predictions) -> list[ClassScore]:
         for label, (count, right) in enumerate(zip(counts, rights, strict=True))
         if count
     ]
-    return sorted(scores, key=lambda score: score.accuracy)
+    return sorted(scores, key=lambda score: (score.accuracy, score.interval))
 
 
 def pictured(predictions: Predictions) -> list[int]:

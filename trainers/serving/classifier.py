@@ -7,6 +7,7 @@ stored image itself, which the image stage leaves as it is. The data set is not 
 """
 
 import dataclasses
+import difflib
 from collections.abc import Sequence
 
 import keras
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from base import typed_json
-from base.errors import UserError
+from base.errors import UserError, listed
 from data_prep import schema
 from data_prep.image import conversion
 from pipelines.chain import compile_chains
@@ -89,6 +90,16 @@ class Classifier:
     def image_size(self) -> tuple[int, int]:
         """Height and width of the crops that the net is given, in pixels."""
         return self._size
+
+    def label(self, wnid: str, flag: str) -> int:
+        """The label of a class that a flag names. Raises UserError where the run has none such."""
+        wnids = self.dataset.wnids
+        if wnid not in wnids:
+            near = difflib.get_close_matches(wnid, wnids, 3, 0) or wnids[:3]
+            raise UserError(
+                f"{flag}={wnid} is none of the run's {len(wnids)} classes, such as {listed(near)}"
+            )
+        return wnids.index(wnid)
 
     def store(self, data: bytes) -> Stored:
         """What the data set would store of an image file, whatever Pillow opens.

@@ -17,8 +17,6 @@ def said():
     words = tuple(f"bird {label}, fowl" for label in range(CLASSES - 1))
     return dataclasses.replace(
         predictions_of([0, 1, 2, 3, 4, 5], rows),
-        protocol="center_crop",
-        split="validation",
         words=(*words, "n00000007"),
         names=("<a>.JPEG", "ü.JPEG", "", "", "", ""),
         pictures={1: picture(10), 4: picture(200)},

@@ -5,24 +5,26 @@ import pytest
 
 from tests.making.predictions import CLASSES, predictions_of
 from trainers.scoring import mistakes
+from trainers.scoring.tally import Tally
 from trainers.training.losses import correct
 
 RNG = np.random.default_rng(0)
 IMAGES = 300
+WNIDS = [f"n{label:08d}" for label in range(CLASSES)]
 
 
 @pytest.fixture(scope="module")
-def rows():
-    """Probabilities in eighths: many are equal, as of a net that is half dead."""
-    return np.round(RNG.dirichlet(np.ones(CLASSES), IMAGES) * 8) / 8
+def said():
+    rows = RNG.dirichlet(np.ones(CLASSES), IMAGES)
+    return predictions_of(RNG.integers(0, CLASSES, IMAGES), rows)
 
 
-@pytest.fixture(scope="module")
-def said(rows):
-    return predictions_of(RNG.integers(0, CLASSES, IMAGES).tolist(), rows)
-
-
-def test_the_likeliest_classes_are_those_that_count_as_right(said, rows):
+def test_the_likeliest_classes_are_those_that_count_as_right():
+    # In eighths: many are equal, as those of a net that is half dead.
+    rows = np.round(RNG.dirichlet(np.ones(CLASSES), IMAGES) * 8) / 8
+    tally = Tally(IMAGES, CLASSES)
+    tally.add(np.arange(IMAGES), RNG.integers(0, CLASSES, IMAGES), rows)
+    said = tally.predictions(WNIDS)
     np.testing.assert_array_equal(said.right, correct(rows, said.labels, 1).numpy() > 0)
     fifth = (said.top == said.labels[:, None]).any(axis=1)
     np.testing.assert_array_equal(fifth, correct(rows, said.labels, 5).numpy() > 0)

@@ -8,8 +8,8 @@ import pytest
 from tests.making.predictions import picture, predictions_of
 from tests.making.run_folders import make_run
 from trainers.report.details import details_html
+from trainers.report.mistakes_html import Mistakes
 from trainers.report.pictures import MOST_BYTES, Pictures
-from trainers.report.wrong import Mistakes
 from trainers.run_folder.predictions import beside, save
 from trainers.run_folder.records import read_record
 
@@ -34,7 +34,7 @@ def run(tmp_path):
     labels = np.arange(60) % 40
     rows = np.full([60, 40], 0.2 / 39)
     rows[range(60), np.where(np.arange(60) % 3 == 0, (labels + 1) % 40, labels)] = 0.8
-    said = predictions_of(labels.tolist(), rows, classes=40)
+    said = predictions_of(labels.tolist(), rows)
     words = tuple("crane" if label < 2 else f"<word> {label}, other" for label in range(40))
     named = dataclasses.replace(said, words=words, pictures={0: picture(10), 3: picture(20)})
     save(beside(run.directory / EVALUATION), named)
@@ -80,7 +80,9 @@ def test_figures_in_the_run_folder_are_shown(run):
     folder = run.directory / "figures"
     folder.mkdir()
     (folder / "first_layer_kernels.png").write_bytes(picture(3))
+    (folder / "mistakes.png").write_bytes(picture(4))
     (folder / "features.png").write_bytes(b"no picture")
     html, _ = details(run)
     assert "<h4>First layer kernels</h4>" in html and 'alt="First layer kernels: ' in html
     assert "features.png: " in html
+    assert "<h4>Mistakes</h4>" not in html, "they are shown already"

@@ -40,10 +40,8 @@ class Mistakes:
 
     def blocks(self, record: RunRecord) -> Iterator[tuple[str, str, str]]:
         """The title, HTML and CSS class of each part of a run's details, of all its evaluations."""
-        for name in record.evaluations:
+        for name in record.saved_predictions:
             title = f"What it gets wrong, {name.replace('_', ' ')}"
-            if record.predictions_file(name) is None:
-                continue
             if self._pictures.room < _LEAST_ROOM:
                 command = f"python trainers/runs.py report {record.directory}"
                 said = "The page has no room for it: a report about fewer runs has, "
@@ -54,7 +52,7 @@ class Mistakes:
             except UserError as error:
                 yield title, f"<p>{escape(str(error))}</p>", "wide"
                 continue
-            if found is None or not len(found.labels):
+            if not len(found.labels):
                 continue
             key = f"{record.name} {name}"
             self.data[key] = self._of(found)
