@@ -132,11 +132,11 @@ def _columns(records: Sequence[RunRecord]) -> list[_Column]:
         _Column("published", results, lambda r: _percent(published_top1(r)), numeric=True),
         _Column("epochs", results, _epochs, numeric=True),
         _Column("net", origin, lambda r: _text(r.net)),
-        _Column("differs in", results, _differs),
         _Column("began", origin, _began, numeric=True),
         _Column("duration", origin, _duration, numeric=True),
         _Column("images/s", results, lambda r: _number(r.images_per_second, ".0f"), numeric=True),
         _Column("notes", origin, _notes),
+        _Column("differs in", results, _differs),
         _Column("best epoch", results, _best_epoch, numeric=True, shown=False),
         _Column("loss", results, _loss, numeric=True, shown=False),
         _Column("data set", origin, lambda r: _text(data_set(r)), shown=False),
@@ -144,7 +144,7 @@ def _columns(records: Sequence[RunRecord]) -> list[_Column]:
         _Column("commit", origin, lambda r: _text(_commit(r)), shown=False, code=True),
     ]
     if several_sets(records):
-        columns.insert(4, _Column(VALIDATED_ON, results, lambda r: _text(r.validated_on)))
+        columns.insert(-5, _Column(VALIDATED_ON, results, lambda r: _text(r.validated_on)))
     return columns
 
 

@@ -1,6 +1,7 @@
 // The charts: one for each metric that is chosen, drawn by uPlot, all over the same axis.
 const HEIGHTS = { least: 220, most: 360, share: 0.55 };
-const MOST_MARKED = 40; // points of a curve that are marked each
+// A curve of so many points has each marked, where so few runs are drawn.
+const MOST_MARKED = { points: 40, runs: 10 };
 const charts = new Map();
 
 const chartOf = (key) => {
@@ -27,17 +28,17 @@ const curvesOf = (key) =>
     .flatMap((run) => (view.training || !run.validation[key] ? ["train", "validation"] : ["validation"]).map((split) => ({ run, split, ...points(run, split, key) })))
     .filter(({ x }) => x.length);
 
-const seriesOf = ({ run, split, x }) => {
+const seriesOf = (crowded) => ({ run, split, x }) => {
   const stroke = colorValue(colorName(run));
   const solid = split === "validation";
   return {
     facets: [{ scale: "x", auto: true }, { scale: "y", auto: true }],
     stroke,
-    width: solid ? 2.25 : 1.25,
+    width: solid && !crowded ? 2.25 : 1.25,
     dash: solid ? undefined : [3, 3],
     paths: uPlot.paths.linear(),
     points: {
-      show: x.length === 1 || (solid && x.length <= MOST_MARKED),
+      show: x.length === 1 || (solid && !crowded && x.length <= MOST_MARKED.points),
       size: 6,
       fill: colorValue("--card"),
       paths: (plot, index) => uPlot.paths.points()(plot, index, 0, x.length - 1),
@@ -88,7 +89,7 @@ const drawChart = (chart) => {
         dataIdx: (plot, index) => Math.max(0, nearestPlace(plot.data[index][0], plot.posToVal(plot.cursor.left, "x"))),
         bind: { dblclick: () => zoomReset },
       },
-      series: [{}, ...chart.curves.map(seriesOf)],
+      series: [{}, ...chart.curves.map(seriesOf(names.length > MOST_MARKED.runs))],
       hooks: { setCursor: [() => followCursor(chart)], setSelect: [() => zoomToSelection(chart)], draw: [(plot) => drawPublished(plot, published)] },
     },
     [null, ...chart.curves.map(({ x, y }) => [x, y])],
