@@ -224,16 +224,22 @@ def _duration(record: RunRecord) -> _Cell:
 
 
 def _notes(record: RunRecord) -> _Cell:
-    lines = [line for line in notes_text(record).splitlines() if not line.rstrip().endswith(":")]
+    lines = _said(notes_text(record).splitlines())
     text = " ".join(" ".join(lines).split()).removeprefix("Purpose: ")
     shown = text if len(text) <= _NOTE_CHARACTERS else text[: _NOTE_CHARACTERS - 1] + "…"
     return _Cell(f'<span class="line">{escape(shown)}</span>' if shown else "", text)
 
 
 def notes_text(record: RunRecord) -> str:
-    """The notes less their heading, which repeats the run's name, and labels that say nothing."""
+    """The notes less their heading, which repeats the run's name; empty where they say nothing."""
     lines = record.notes.strip().splitlines()
-    return "\n".join(lines[1:] if lines and lines[0].startswith("# ") else lines).strip()
+    lines = lines[1:] if lines and lines[0].startswith("# ") else lines
+    return "\n".join(lines).strip() if _said(lines) else ""
+
+
+def _said(lines: Sequence[str]) -> list[str]:
+    """The lines that are more than labels to be filled in."""
+    return [line for line in lines if line.strip() and not line.rstrip().endswith(":")]
 
 
 def _best_epoch(record: RunRecord) -> _Cell:

@@ -289,6 +289,8 @@ def test_a_page_that_is_watched_loads_itself_and_goes_on_as_it_was(page, tmp_pat
     write(report, find_records(tmp_path), reload=1)
     page.open(report.as_uri(), 1200, 900)
     page.find("#axis input[value=step]").click()
+    page.find("#search").click()
+    page.driver.execute_script("scrollTo(0, 321)")
     make_run(tmp_path, "demo/2")
     write(report, find_records(tmp_path), reload=1)
     until = time.monotonic() + 10
@@ -296,3 +298,8 @@ def test_a_page_that_is_watched_loads_itself_and_goes_on_as_it_was(page, tmp_pat
         time.sleep(0.1)
     assert names(page) == ["demo/1", "demo/2"]
     assert page.find("#axis input[value=step]").is_selected()
+    page.settle()
+    assert page.driver.execute_script("return [scrollY, document.activeElement.id]") == [
+        321,
+        "search",
+    ]

@@ -233,7 +233,8 @@ const firstChart = () => charts.get(view.metrics.find((key) => charts.get(key)?.
 byId("zoom-in").addEventListener("click", () => firstChart() && zoomBy(firstChart(), 0.5));
 byId("zoom-out").addEventListener("click", () => firstChart() && zoomBy(firstChart(), 2));
 byId("zoom-reset").addEventListener("click", zoomReset);
-byId("board").hidden = !runs.some(hasCurve);
+byId("board").hidden = false;
+byId("curves").hidden = !runs.some(hasCurve);
 
 onChange([...FILTERS, "group", "drawn", "colors", "metrics", "axis", "smoothing", "training", "zoom", "heights", "theme"], drawCharts);
 let drawnWidth = 0;

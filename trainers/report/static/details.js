@@ -30,7 +30,8 @@ byId("chosen").addEventListener("change", () => {
 });
 byId("previous").addEventListener("click", () => step(-1));
 byId("next").addEventListener("click", () => step(1));
-byId("choose").hidden = !runs.length;
+byId("choose").hidden = false;
+byId("details").hidden = !runs.length;
 window.addEventListener("hashchange", showRun);
 showRun();
 

@@ -44,5 +44,6 @@ byId("transpose").addEventListener("click", () => {
   const described = shown.length;
   change({ transposed: !(view.transposed ?? described > FEW_RUNS) });
 });
+byId("flags").hidden = !runs.length;
 onChange([...FILTERS, "transposed"], showFlags);
 showFlags();

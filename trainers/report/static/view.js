@@ -27,6 +27,8 @@ const view = {
   transposed: null,
   theme: null,
   reloads: true,
+  places: null, // where the page and its lists were scrolled to when it loaded itself anew
+  focused: "",
   // A page that loads itself anew goes on as it was.
   ...history.state?.view,
 };
