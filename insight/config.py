@@ -1,6 +1,7 @@
 """The flags of figures.py, as a frozen dataclass."""
 
 import dataclasses
+import importlib.util
 import os
 
 from base.commandline import Settings, flag
@@ -92,6 +93,11 @@ class FiguresConfig(Settings):
             raise UserError(f"--output={self.output} must end in .png")
         if not all(number.isdecimal() for number in self.maps):
             raise UserError(f"--maps={','.join(self.maps)} are not numbers, as 0,17,42")
+        if self.method == TSNE and importlib.util.find_spec("sklearn") is None:
+            raise UserError(
+                f"--method={TSNE} needs scikit-learn: pip install scikit-learn, or take "
+                f"--method={PCA}"
+            )
         for name, figures in _OF.items():
             default = type(self).__dataclass_fields__[name].default
             if getattr(self, name) != default and self.figure not in figures:

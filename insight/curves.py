@@ -16,11 +16,14 @@ def draw(runs: Sequence[Run]) -> Image.Image:
     As there, the training error is that of the training's own crops, by the weights of the moment.
 
     Raises:
-        UserError: none of the runs has trained.
+        UserError: a run has no metrics.
     """
     from matplotlib.figure import Figure
 
     records = [read_record(run.directory) for run in runs]
+    for record in records:
+        if not record.metrics:
+            raise UserError(f"--run={record.directory}: it has no metrics, as nothing was trained")
     figure = Figure(figsize=(8, 5.5), dpi=120, layout="constrained")
     axes = figure.subplots()
     for number, record in enumerate(records):
@@ -31,9 +34,7 @@ def draw(runs: Sequence[Run]) -> Image.Image:
             label = record.name if width > 1 else None
             style = "-" if width > 1 else "--"
             axes.plot(epochs, errors, style, color=color, linewidth=width, label=label)
-    if not any(record.metrics for record in records):
-        raise UserError(f"--run={','.join(record.name for record in records)}: nothing was trained")
-    axes.set(xlabel="epoch", ylabel="top-1 error (%)", ylim=(0, 100), xlim=(0, None))
+    axes.set(xlabel="epoch", ylabel="top-1 error (%)", xlim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(title="bold: validation, thin: training")
     return drawing.chart(figure)

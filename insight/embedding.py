@@ -55,12 +55,8 @@ def draw(classifier: Classifier, config: FiguresConfig, found: Images) -> Image.
 
 
 def _tsne(rows: np.ndarray) -> np.ndarray:
-    try:
-        from sklearn import manifold
-    except ImportError:
-        raise UserError(
-            f"--method={TSNE} needs scikit-learn: pip install scikit-learn, or take --method=pca"
-        ) from None
+    from sklearn import manifold
+
     reduced, _ = principal_components(rows, _COMPONENTS)
     perplexity = min(30.0, (len(rows) - 1) / 3)
     return manifold.TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
