@@ -19,6 +19,7 @@ from trainers.report.curves import embedded, runs_json
 from trainers.report.details import details_html
 from trainers.report.mistakes_html import Mistakes
 from trainers.report.pictures import Pictures
+from trainers.run_folder.metrics import FEW_LOSSES, SPIKE, USUAL_SHARE
 from trainers.run_folder.records import RunRecord
 
 # What a run's details take without their pictures, about.
@@ -67,7 +68,8 @@ def page(records: Sequence[RunRecord], place: pathlib.Path, *, reload: int = 0) 
     """The report about these runs, as the text of an HTML file that is to lie in `place`."""
     flags = runs_table.differing_flags(records)
     table = runs_table.table_html(records, flags)
-    data = embedded({"runs": runs_json(records), "flags": flags})
+    settings = {"spike": SPIKE, "usualShare": USUAL_SHARE, "few": FEW_LOSSES}
+    data = embedded({"runs": runs_json(records), "flags": flags, "settings": settings})
     pictures = Pictures(len(table) + len(data) + _BYTES_OF_DETAILS * len(records))
     mistakes = Mistakes(pictures)
     return string.Template(_static("page.html")).substitute(

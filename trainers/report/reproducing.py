@@ -18,8 +18,9 @@ _MOST_FILES = 40
 def commands_html(record: RunRecord) -> str:
     """The commands that make the run again and go on with it, each copied by a click."""
     lines = [
-        f'<div class="command"><code>{escape(command)}</code><button type="button" class="copy" '
-        f'aria-label="Copy: {escape(said)}">Copy</button></div><p class="hint">{escape(said)}</p>'
+        f'<div class="command"><code>{_in_pieces(command)}</code>'
+        f'<button type="button" class="copy" aria-label="Copy: {escape(said)}">Copy</button></div>'
+        f'<p class="hint">{escape(said)}</p>'
         for said, command in commands(record).items()
     ]
     return "".join(lines)
@@ -44,6 +45,11 @@ def commands(record: RunRecord) -> dict[str, str]:
     if record.state not in (FINISHED, RUNNING) and record.run.begun:
         found["goes on with it"] = _call("trainers/runs.py", "resume", folder)
     return found
+
+
+def _in_pieces(command: str) -> str:
+    """A command whose lines break between its arguments."""
+    return " ".join(f"<span>{escape(shlex.quote(each))}</span>" for each in shlex.split(command))
 
 
 def files_html(record: RunRecord, place: pathlib.Path) -> str:

@@ -10,8 +10,8 @@ const METRICS = {
   speed: { title: "Images/s", show: (v) => v.toFixed(0), tick: short },
   wait: { title: "Waiting for data", show: percents, tick: (v) => `${+(100 * v).toFixed(2)} %` },
 };
-// A loss that begins with a spike would flatten the rest: the axis ends at this share of its values.
-const USUAL = 0.98;
+// What is so many times as large as this share of the losses would flatten the rest, as in curves.png.
+const { spike, usualShare, few } = settings;
 
 const known = (key) => runs.some((run) => run.train[key] || run.validation[key]);
 
@@ -63,9 +63,10 @@ const rangeY = (key, curves, [from, to], published) => {
     const margin = 0.06 * (high - low) || 0.06 * Math.abs(high) || 1;
     return [low - margin, high + margin];
   }
-  const sorted = [...values].sort((a, b) => a - b);
-  const top = key === "loss" ? (sorted[Math.floor(USUAL * (sorted.length - 1))] ?? 1) : most([...values, ...published], 0);
-  return [0, 1.05 * top || 1];
+  const usual = [...values].sort((a, b) => a - b)[Math.floor(usualShare * (values.length - 1))];
+  const spikes = key === "loss" && values.length >= few;
+  const kept = spikes ? values.filter((value) => value <= spike * usual) : [...values, ...published];
+  return [0, 1.05 * most(kept, 0) || 1];
 };
 
 // The place in a sorted list that is nearest to `wanted`; -1 in an empty one.

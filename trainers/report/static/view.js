@@ -2,7 +2,7 @@
 // `change`, and say by `onChange` of which of its fields they want to hear.
 const root = document.documentElement;
 const byId = (id) => document.getElementById(id);
-const { runs, flags } = JSON.parse(byId("data").textContent);
+const { runs, flags, settings } = JSON.parse(byId("data").textContent);
 runs.forEach((run, at) => {
   run.at = at;
 });
