@@ -82,6 +82,8 @@ def test_all_but_resume_answer_without_tensorflow(runs_dir):
 
     assert "4 runs" in run_command(RUNS, "report", at).stdout
     assert "alexnet/1" in (runs_dir / "report.html").read_text()
+    assert "1 run:" in run_command(RUNS, "report", "alexnet", at).stdout
+    assert "demo/1" not in (runs_dir / "report.html").read_text()
     assert run_command(RUNS, "list", at).stdout.splitlines() == listed, "all is as it was"
 
 

@@ -65,7 +65,7 @@ def runs_json(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
             "dataset": data_set(record),
             "state": record.state,
             "notes": notes_text(record),
-            "top1": record.accuracy[0] if record.accuracy else None,
+            "top1": _finite(record.accuracy[0] if record.accuracy else None),
             "color": rank[at] % COLORS,
             "drawn": bool(record.metrics) and rank[at] < MAX_VISIBLE,
             "published": published_top1(record),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 from collections.abc import Callable, Sequence
 from html import escape
 
@@ -109,7 +110,8 @@ def seconds_trained(record: RunRecord) -> float | None:
     known = [each.seconds for each in record.history if each.seconds is not None]
     if record.state == RUNNING and record.history:
         known += _so_far(record.history[-1])
-    return sum(known) if known else None
+    total = sum(known)
+    return total if known and math.isfinite(total) else None
 
 
 def duration(seconds: float) -> str:

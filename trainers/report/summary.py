@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from trainers.report.identity import data_set, identifier
-from trainers.report.runs_table import began
+from trainers.report.runs_table import began, duration, seconds_trained
 from trainers.report.tables import epochs_text, percent
 from trainers.run_folder.records import BROKEN, FAILED, RUNNING, RunRecord
 
@@ -40,7 +40,7 @@ def _tiles(records: Sequence[RunRecord]) -> Iterator[str]:
         yield _tile(where, percent(best.accuracy[0] if best.accuracy else None), best, "top-1")
     running = [record for record in records if record.state == RUNNING]
     for record in running[:_MOST_RUNNING]:
-        yield _tile("Running", epochs_text(record), record, "epochs")
+        yield _tile("Running", epochs_text(record), record, f"epochs{_left(record)}")
     if len(running) > _MOST_RUNNING:
         yield f"<small>Running</small><strong>{len(running)} runs in all</strong>"
     dated = [(time, record) for record in records if (time := began(record))]
@@ -51,6 +51,15 @@ def _tiles(records: Sequence[RunRecord]) -> Iterator[str]:
     if wrong:
         text = wrong[0].faults[0] if wrong[0].faults else ""
         yield _tile("Failed or broken", _count(len(wrong), "run"), wrong[0], text)
+
+
+def _left(record: RunRecord) -> str:
+    """How long a running run will take, if it goes on as it did on the whole."""
+    seconds = seconds_trained(record)
+    if not (seconds and record.epochs and record.config) or record.config.train_steps:
+        return ""
+    left = record.config.train_epochs - record.epochs
+    return f", about {duration(seconds * left / record.epochs)} left" if left > 0 else ""
 
 
 def _tile(title: str, value: str, record: RunRecord, said: str) -> str:
