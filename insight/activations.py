@@ -5,10 +5,9 @@ import numpy as np
 from PIL import Image
 
 from base.errors import UserError
-from insight import drawing
+from insight import drawing, layers
 from insight.config import FiguresConfig
 from insight.images import Images, features
-from insight.layers import chosen_maps
 from trainers.serving import net_layers
 from trainers.serving.classifier import Classifier
 
@@ -20,10 +19,10 @@ def draw(classifier: Classifier, config: FiguresConfig, shown: Images) -> Image.
     if len(shown) > 1:
         raise UserError(f"--figure=activations is of one image: {len(shown)} are named")
     model = classifier.model
-    maps = net_layers.chosen_maps(model, config.layer, "--layer")
+    maps = layers.of_flags(config, model)
     part = keras.Model(model.input, maps.layer.output)
     found = maps.fold(features(classifier, part, shown.crops))[0]
-    numbers = chosen_maps(config, found.std(axis=(0, 1)), _MAPS)
+    numbers = layers.strongest(config, found.std(axis=(0, 1)), _MAPS)
     low, high = found.min(axis=(0, 1)), found.max(axis=(0, 1))
     levels = np.rint(255 * (found - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
     tiles = [drawing.tile(levels[..., number], _SIDE, smooth=False) for number in numbers]

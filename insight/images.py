@@ -37,9 +37,14 @@ class Images:
 
 
 def of_files(classifier: Classifier, named: Sequence[str]) -> Images:
-    """Files, and those in folders. Raises UserError for those that cannot be read."""
+    """Files, and those in folders; a warning for each that cannot be read.
+
+    Raises UserError where there is none that can.
+    """
     files = predictions.find_files(named)
-    said = list(predictions.predict(classifier, files, batch_size=_BATCH, keep_going=False))
+    said = list(predictions.predict(classifier, files, batch_size=_BATCH, keep_going=True))
+    if not said:
+        raise UserError(f"none of {len(files)} files could be read")
     return Images(
         np.stack([each.crop for each in said]),
         np.array([each.truth.label if each.truth else -1 for each in said]),

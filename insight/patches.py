@@ -7,10 +7,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from insight import drawing
+from insight import drawing, layers
 from insight.config import FiguresConfig
 from insight.images import Images, given
-from insight.layers import chosen_maps
 from trainers.serving import net_layers
 from trainers.serving.classifier import Classifier
 from trainers.serving.explanations import GRAY
@@ -23,7 +22,7 @@ _NOISE = 8  # images
 def draw(classifier: Classifier, config: FiguresConfig, found: Images) -> Image.Image:
     """For some maps of a layer the nine patches, of different images, of its strongest answers."""
     model = classifier.model
-    maps = net_layers.chosen_maps(model, config.layer, "--layer")
+    maps = layers.of_flags(config, model)
     part = keras.Model(model.input, maps.layer.output)
     strength, places = [], []
     for _, features in given(classifier, part, found.crops):
@@ -32,7 +31,7 @@ def draw(classifier: Classifier, config: FiguresConfig, found: Images) -> Image.
         places.append(flat.argmax(axis=1))
     answers, where = np.concatenate(strength), np.concatenate(places)
     top = np.argsort(-answers, axis=0, kind="stable")[:_STRONGEST]
-    numbers = chosen_maps(config, np.take_along_axis(answers, top, axis=0).mean(axis=0), _MAPS)
+    numbers = layers.strongest(config, np.take_along_axis(answers, top, axis=0).mean(axis=0), _MAPS)
     field = receptive_field(classifier, part, maps)
     block = 3 * _SIDE + 4
     width, height = block + 2 * drawing.MARGIN, block + drawing.LINE + drawing.MARGIN

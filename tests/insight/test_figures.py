@@ -137,7 +137,7 @@ def test_tsne_names_what_it_needs(monkeypatch):
 def test_layers_and_maps_that_are_not_there_are_named(run):
     with pytest.raises(UserError, match=r"--layer=conv9: resnet10 has no layer of that name"):
         of_nets.draw(config(run, "activations", layer="conv9"), run, [])
-    with pytest.raises(UserError, match=r"--maps=99: the layer has maps 0 to 3"):
+    with pytest.raises(UserError, match=r"--maps=99: conv1 has maps 0 to 3"):
         of_nets.draw(config(run, "activations", layer="conv1", maps=("1", "99")), run, [])
 
 

@@ -75,9 +75,9 @@ def explainer(classifier: Classifier, method: str, layer: str = "") -> Explainer
     model = classifier.model
     if method == GRADCAM:
         chosen = net_layers.chosen_maps(model, layer, "--explain_layer")
-        return Explainer(f"{method}, {chosen.layer.name}", _gradcam(classifier, chosen))
+        return Explainer(f"Grad-CAM, {chosen.layer.name}", _gradcam(classifier, chosen))
     if method == CAM:
-        return Explainer(method, _cam(classifier, net_layers.class_maps(model)))
+        return Explainer("CAM", _cam(classifier, net_layers.class_maps(model)))
     return Explainer(method, (_occlusion if method == OCCLUSION else _gradient)(classifier))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
 
 from trainers.serving.explanations import Explainer
 from trainers.serving.predictions import Prediction
@@ -58,7 +59,8 @@ def explained_sheet(
     font, small = ImageFont.load_default(13), ImageFont.load_default(12)
     for column, title in enumerate(("", *(each.title for each in explainers))):
         draw.text((_MARGIN + column * tile, _MARGIN), title, fill="black", font=font)
-    for row, (prediction, label) in enumerate(zip(predictions, labels, strict=True)):
+    explained = tqdm(predictions, "explaining", unit="image", leave=False, disable=None)
+    for row, (prediction, label) in enumerate(zip(explained, labels, strict=True)):
         top = row * tile + 2 * _LINE - _MARGIN
         crop = prediction.crop
         tiles = [crop, *(overlay(crop, each.heat(crop, label)) for each in explainers)]

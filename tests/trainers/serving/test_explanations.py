@@ -69,7 +69,7 @@ def test_gradcam_is_cam_where_there_is_one(made, crop):
 
 def test_gradcam_takes_the_layer_that_is_named(made, crop):
     chosen = explainer(made, "gradcam", "conv1")
-    assert chosen.title == "gradcam, conv1"
+    assert chosen.title == "Grad-CAM, conv1"
     assert chosen.heat(crop, 0).max() == 1
     with pytest.raises(UserError, match=r"--explain_layer=conv99: .*`python -m nets resnet10`"):
         explainer(made, "gradcam", "conv99")
