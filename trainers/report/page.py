@@ -67,10 +67,11 @@ def write(path: pathlib.Path, records: Sequence[RunRecord], *, reload: int = 0) 
 def page(records: Sequence[RunRecord], place: pathlib.Path, *, reload: int = 0) -> str:
     """The report about these runs, as the text of an HTML file that is to lie in `place`."""
     flags = runs_table.differing_flags(records)
-    table = runs_table.table_html(records, flags)
+    table = runs_table.RunsTable(records, flags)
+    runs = table.html()
     settings = {"spike": SPIKE, "usualShare": USUAL_SHARE, "few": FEW_LOSSES}
     data = embedded({"runs": runs_json(records), "flags": flags, "settings": settings})
-    pictures = Pictures(len(table) + len(data) + _BYTES_OF_DETAILS * len(records))
+    pictures = Pictures(len(runs) + len(data) + _BYTES_OF_DETAILS * len(records))
     mistakes = Mistakes(pictures)
     return string.Template(_static("page.html")).substitute(
         title="ILSVRC runs",
@@ -78,8 +79,8 @@ def page(records: Sequence[RunRecord], place: pathlib.Path, *, reload: int = 0) 
         written=f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}",
         reload=reload,
         tiles=summary.tiles_html(records),
-        runs=table,
-        columns=runs_table.column_choices(records, flags),
+        runs=runs,
+        columns=table.choices(),
         details=_details(records, pictures, mistakes, place),
         data=data,
         mistakes=embedded(mistakes.data),

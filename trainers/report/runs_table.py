@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from trainers.report import published
@@ -23,6 +23,9 @@ _UNINTERESTING = ("experiment", "runs_dir", "note", "resume")
 
 # What a column sorts by at the first click.
 _UP, _DOWN = "ascending", "descending"
+
+# The group of columns that flags are.
+_FLAGS = "Flags that differ"
 
 # So much of the notes stands in the table; the run's details have all.
 _NOTE_CHARACTERS = 160
@@ -48,42 +51,57 @@ class _Column:
     code: bool = False
 
 
-def table_html(records: Sequence[RunRecord], flags: dict[str, list[str | None]]) -> str:
-    """The table, or a line where there is no run; `flags` are those of `differing_flags`."""
-    if not records:
-        return "<p>There is no run yet: train.py makes the first.</p>"
-    columns = [*_columns(records), *map(_flag_column, flags)]
-    heads = "".join(
-        f'<th scope="col" data-column="{place}" data-first="{_DOWN if each.numeric else _UP}"'
-        f"{_class('number' if each.numeric else '')}>"
-        f'<button type="button">{each.title}</button></th>'
-        for place, each in enumerate(columns, start=1)
-    )
-    rows = "\n".join(_row(record, place, columns) for place, record in enumerate(records))
-    hidden = ",".join(
-        f'[data-column="{place}"]' for place, each in enumerate(columns, start=1) if not each.shown
-    )
-    return (
-        f'<style id="hidden-columns">{hidden and hidden + "{display:none}"}</style>\n'
-        '<div class="scroll rows" tabindex="0" role="region" aria-label="Table of runs">\n'
-        f'<table id="table"><thead><tr><th scope="col" data-first="{_UP}">'
-        f'<button type="button">run</button></th>{heads}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody></table></div>"
-    )
+class RunsTable:
+    """The table of these runs; `flags` are those of `differing_flags`."""
 
+    def __init__(self, records: Sequence[RunRecord], flags: Mapping[str, object]):
+        self._records = records
+        columns = [*_columns(records), *map(_flag_column, flags)]
+        self._cells = [[column.cell(record) for record in records] for column in columns]
+        # What no run has is there to be chosen, and not shown at first.
+        self._columns = [
+            dataclasses.replace(column, shown=column.shown and any(cell.value for cell in cells))
+            for column, cells in zip(columns, self._cells, strict=True)
+        ]
 
-def column_choices(records: Sequence[RunRecord], flags: dict[str, list[str | None]]) -> str:
-    """A checkbox for each column, in groups: which the table shows."""
-    groups: dict[str, list[str]] = {}
-    for place, each in enumerate([*_columns(records), *map(_flag_column, flags)], start=1):
-        groups.setdefault(each.group, []).append(
-            f'<label><input type="checkbox" value="{place}"{" checked" if each.shown else ""}> '
-            f"{each.title}</label>"
+    def html(self) -> str:
+        """The table, or a line where there is no run."""
+        if not self._records:
+            return "<p>There is no run yet: train.py makes the first.</p>"
+        numbered = list(enumerate(self._columns, start=1))
+        heads = "".join(
+            f'<th scope="col" data-column="{place}" data-first="{_DOWN if each.numeric else _UP}"'
+            f"{_class('number' if each.numeric else '')}>"
+            f'<button type="button">{each.title}</button></th>'
+            for place, each in numbered
         )
-    return "\n".join(
-        f"<fieldset><legend>{title}</legend>{''.join(choices)}</fieldset>"
-        for title, choices in groups.items()
-    )
+        rows = "\n".join(
+            _row(record, place, list(zip(self._columns, cells, strict=True)))
+            for place, (record, cells) in enumerate(
+                zip(self._records, zip(*self._cells, strict=True), strict=True)
+            )
+        )
+        hidden = ",".join(f'[data-column="{place}"]' for place, each in numbered if not each.shown)
+        return (
+            f'<style id="hidden-columns">{hidden and hidden + "{display:none}"}</style>\n'
+            '<div class="scroll rows" tabindex="0" role="region" aria-label="Table of runs">\n'
+            f'<table id="table"><thead><tr><th scope="col" data-first="{_UP}">'
+            f'<button type="button">run</button></th>{heads}</tr></thead>\n'
+            f"<tbody>\n{rows}\n</tbody></table></div>"
+        )
+
+    def choices(self) -> str:
+        """A checkbox for each column, in groups: which the table shows."""
+        groups: dict[str, list[str]] = {}
+        for place, each in enumerate(self._columns, start=1):
+            groups.setdefault(each.group, []).append(
+                f'<label><input type="checkbox" value="{place}"{" checked" if each.shown else ""}>'
+                f" {each.title}</label>"
+            )
+        return "\n".join(
+            f"<fieldset><legend>{title}</legend>{''.join(choices)}</fieldset>"
+            for title, choices in groups.items()
+        )
 
 
 def differing_flags(records: Sequence[RunRecord]) -> dict[str, list[str | None]]:
@@ -160,7 +178,7 @@ def _flag_column(name: str) -> _Column:
     )
 
 
-def _row(record: RunRecord, place: int, columns: Sequence[_Column]) -> str:
+def _row(record: RunRecord, place: int, cells: Sequence[tuple[_Column, _Cell]]) -> str:
     name = escape(record.name)
     draw = (
         f'<button type="button" class="draw" aria-pressed="false" aria-label="Draw {name}">'
@@ -168,19 +186,21 @@ def _row(record: RunRecord, place: int, columns: Sequence[_Column]) -> str:
         if record.metrics
         else '<span class="draw"></span>'
     )
-    cells = []
-    for number, column in enumerate(columns, start=1):
-        cell = column.cell(record)
-        content = f"<code>{cell.html}</code>" if column.code and cell.html else cell.html or "-"
-        kind = "number" if column.numeric else column.title.replace(" ", "-") + "-cell"
-        css = kind if column.group != "Flags that differ" else "flag"
-        cells.append(
-            f'<td data-column="{number}" class="{css}" data-value="{escape(cell.value)}">'
-            f"{content}</td>"
-        )
+    inner = "".join(_cell_html(number, *each) for number, each in enumerate(cells, start=1))
     return (
         f'<tr data-run="{place}"><th scope="row" class="run-name" data-value="{name}">{draw}'
-        f'<a href="#{identifier(record)}">{name}</a></th>{"".join(cells)}</tr>'
+        f'<a href="#{identifier(record)}">{name}</a></th>{inner}</tr>'
+    )
+
+
+def _cell_html(number: int, column: _Column, cell: _Cell) -> str:
+    content = f"<code>{cell.html}</code>" if column.code and cell.html else cell.html or "-"
+    if column.group == _FLAGS:
+        css = "flag"
+    else:
+        css = "number" if column.numeric else column.title.replace(" ", "-") + "-cell"
+    return (
+        f'<td data-column="{number}" class="{css}" data-value="{escape(cell.value)}">{content}</td>'
     )
 
 
