@@ -40,7 +40,8 @@ def _tiles(records: Sequence[RunRecord]) -> Iterator[str]:
         yield _tile(where, percent(best.accuracy[0] if best.accuracy else None), best, "top-1")
     running = [record for record in records if record.state == RUNNING]
     for record in running[:_MOST_RUNNING]:
-        yield _tile("Running", epochs_text(record), record, f"epochs{_left(record)}")
+        done = epochs_text(record) if record.metrics else "starting"
+        yield _tile("Running", done, record, f"epochs{_left(record)}" if record.metrics else "")
     if len(running) > _MOST_RUNNING:
         yield f"<small>Running</small><strong>{len(running)} runs in all</strong>"
     dated = [(time, record) for record in records if (time := began(record))]
