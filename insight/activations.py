@@ -8,7 +8,6 @@ from base.errors import UserError
 from insight import drawing, layers
 from insight.config import FiguresConfig
 from insight.images import Images, features
-from trainers.serving import net_layers
 from trainers.serving.classifier import Classifier
 
 _MAPS, _COLUMNS, _SIDE, _GAP = 48, 12, 84, 2

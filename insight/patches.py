@@ -10,9 +10,9 @@ from PIL import Image
 from insight import drawing, layers
 from insight.config import FiguresConfig
 from insight.images import Images, given
-from trainers.serving import net_layers
 from trainers.serving.classifier import Classifier
 from trainers.serving.explanations import GRAY
+from trainers.serving.net_layers import FeatureMaps
 
 _MAPS, _COLUMNS, _SIDE = 12, 4, 72
 _STRONGEST = 9  # as in the paper
@@ -69,9 +69,7 @@ class Field:
     stride: tuple[int, int]
 
 
-def receptive_field(
-    classifier: Classifier, part: keras.Model, maps: net_layers.FeatureMaps
-) -> Field:
+def receptive_field(classifier: Classifier, part: keras.Model, maps: FeatureMaps) -> Field:
     """Which pixels a layer's positions depend on.
 
     Measured by gradients on noise, in the middle of the image, so it holds for any net: where there
