@@ -210,6 +210,10 @@ def test_keys_a_drag_and_two_fingers_zoom(page):
         parameters = {"type": kind, "touchPoints": points}
         page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", parameters)
 
+    touch("touchStart", 0.65)
+    page.settle()
+    assert page.texts("figure .box thead th")[0] == "epoch 2"
+    touch("touchEnd")
     touch("touchStart", 0.6, 0.7)
     touch("touchMove", 0.3, 0.95)
     touch("touchEnd")

@@ -14,7 +14,7 @@ const chartOf = (key) => {
   box.setAttribute("aria-hidden", "true");
   const figure = element("figure", {}, title, frame, box);
   figure.dataset.metric = key;
-  const chart = { key, figure, frame, box, plot: null, curves: [], rangeX: [0, 1], whole: 1, at: null };
+  const chart = { key, figure, frame, box, plot: null, curves: [], rangeX: [0, 1], whole: 1, at: null, touched: false, byKey: false };
   frame.addEventListener("keydown", (event) => useKey(chart, event));
   frame.addEventListener("blur", () => {
     if (!frame.contains(document.activeElement)) hideReading(chart);
@@ -102,7 +102,7 @@ const drawChart = (chart) => {
 // The pointer's reading is at the point of some run that is nearest to it.
 const followCursor = (chart) => {
   const { plot } = chart;
-  const hovered = plot?.over.matches(":hover, :active") || chart.byKey;
+  const hovered = plot?.over.matches(":hover") || chart.touched || chart.byKey;
   if (!plot || plot.cursor.left < 0 || !hovered) {
     hideReading(chart);
     return;

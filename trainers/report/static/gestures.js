@@ -41,6 +41,7 @@ const listenToFingers = (chart) => {
   plot.over.addEventListener("pointerdown", (event) => {
     if (event.pointerType !== "touch") return;
     fingers.set(event.pointerId, across(event));
+    chart.touched = true;
     if (fingers.size === 2) {
       const { left, right } = pinch();
       begun = { from: plot.posToVal(left, "x"), to: plot.posToVal(right, "x") };
@@ -62,6 +63,7 @@ const listenToFingers = (chart) => {
       begun = null;
     }
     fingers.delete(event.pointerId);
+    chart.touched = fingers.size > 0;
   };
   plot.over.addEventListener("pointerup", lift);
   plot.over.addEventListener("pointercancel", lift);
