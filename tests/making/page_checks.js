@@ -26,6 +26,10 @@ const luminance = (color) => {
     .map((value) => (value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
+const contrast = (a, b) => {
+  const pair = [a, b].map(luminance);
+  return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+};
 const numbers = (color) => color.match(/[\d.]+/g).map(Number);
 const behind = (element) => {
   for (let each = element; each; each = each.parentElement) {
@@ -40,10 +44,17 @@ const pale = () => {
   while (texts.nextNode()) {
     const element = texts.currentNode.parentElement;
     if (!texts.currentNode.data.trim() || !element.checkVisibility()) continue;
-    const pair = [numbers(getComputedStyle(element).color), behind(element)].map(luminance);
-    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    const ratio = contrast(numbers(getComputedStyle(element).color), behind(element));
     if (ratio < 4.5) found.add(`${ratio.toFixed(2)}: ${element.outerHTML.slice(0, 80)}`);
   }
+  // The canvas's: curves, and the names beside the published ones.
+  const probe = document.querySelector("section").appendChild(document.createElement("i"));
+  for (const name of ["quiet", ...Array(10).keys()]) {
+    probe.style.color = `var(--${name === "quiet" ? name : `c${name}`})`;
+    const ratio = contrast(numbers(getComputedStyle(probe).color), behind(probe));
+    if (ratio < 4.5) found.add(`${ratio.toFixed(2)}: ${probe.style.color}`);
+  }
+  probe.remove();
   return [...found];
 };
 
