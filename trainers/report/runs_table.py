@@ -15,6 +15,7 @@ from html import escape
 from trainers.report import published
 from trainers.report.identity import data_set, identifier
 from trainers.report.tables import VALIDATED_ON, epochs_text, percent, published_top1, several_sets
+from trainers.run_folder import checkpoints
 from trainers.run_folder.files import Stretch
 from trainers.run_folder.records import RUNNING, RunRecord
 
@@ -152,6 +153,7 @@ def _columns(records: Sequence[RunRecord]) -> list[_Column]:
         _Column("published", results, lambda r: _percent(published_top1(r)), numeric=True),
         _Column("epochs", results, _epochs, numeric=True),
         _Column("net", origin, lambda r: _text(r.net)),
+        _Column("parameters", origin, _parameters, numeric=True),
         _Column("began", origin, _began, numeric=True),
         _Column("duration", origin, _duration, numeric=True),
         _Column("images/s", results, lambda r: _number(r.images_per_second, ".0f"), numeric=True),
@@ -218,6 +220,11 @@ def _percent(fraction: float | None) -> _Cell:
 
 def _epochs(record: RunRecord) -> _Cell:
     return _Cell(escape(epochs_text(record)), repr(record.epochs) if record.metrics else "")
+
+
+def _parameters(record: RunRecord) -> _Cell:
+    count = checkpoints.parameters(record.run.checkpoints)
+    return _Cell("") if count is None else _Cell(f"{count:,}", str(count))
 
 
 def _state(record: RunRecord) -> _Cell:

@@ -129,7 +129,7 @@ def test_only_flags_that_differ_are_columns(tmp_path):
     assert re.findall(r'class="flag" data-value="([\d.]+)"', text) == ["0.1", "0.1", "0.5"]
 
 
-def test_dates_durations_and_notes_are_columns(tmp_path):
+def test_dates_durations_parameters_and_notes_are_columns(tmp_path):
     run = make_run(tmp_path, note="a <wider> stem")
     stretch = {"host": "tower", "first_step": 0, "last_step": 10, "outcome": "finished"}
     times = [("2026-03-01T10:00:00+01:00", 3000.0), ("2026-03-02T10:00:00+01:00", 1500.0)]
@@ -137,7 +137,7 @@ def test_dates_durations_and_notes_are_columns(tmp_path):
     run.write_json("history.json", {"stretches": stretches})
     row = re.search(r"<tbody>\n(<tr .*?</tr>)", page_of(tmp_path))[1]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", row)
-    assert {"2026-03-01 10:00", "1 h 15 min", "tower"} <= set(cells)
+    assert {"2026-03-01 10:00", "1 h 15 min", "tower", "1,000"} <= set(cells)
     assert any("a &lt;wider&gt; stem" in cell for cell in cells)
 
 
