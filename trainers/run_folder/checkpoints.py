@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -32,7 +33,10 @@ AVERAGES = "ema/"
 STATE = "state"
 _PATTERN = "step-*.npz"
 # What damage in a zip, in an array's header or in the state can raise.
-_DAMAGE = (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+_DAMAGE = (
+    *(OSError, ValueError, TypeError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 @dataclasses.dataclass(frozen=True)
