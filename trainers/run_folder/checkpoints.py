@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -35,7 +36,10 @@ STATE = "state"
 _STATISTICS = ("moving_mean", "moving_variance")
 _PATTERN = "step-*.npz"
 # What damage in a zip, in an array's header or in the state can raise.
-_DAMAGE = (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+_DAMAGE = (
+    *(OSError, ValueError, TypeError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -24,7 +25,10 @@ from base.files import atomic
 from trainers.run_folder.files import FORMAT
 
 # What damage in a zip or in an array's header can raise.
-_DAMAGE = (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error, EOFError)
+_DAMAGE = (
+    *(OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 class _About(msgspec.Struct, kw_only=True, frozen=True):

@@ -102,15 +102,15 @@ def evaluate(
     say(found)
     try:
         found.file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(found.file, "w") as file:
-            file.write(typed_json.write(result, files.FORMAT))
         # Those of an earlier evaluation are not of this result.
         saved.unlink(missing_ok=True)
+        with atomic(found.file, "w") as file:
+            file.write(typed_json.write(result, files.FORMAT))
         if config.save_predictions:
             predictions.save(saved, _described(tally.predictions(dataset.wnids), config, dataset))
     except OSError as error:
         raise UserError(
-            f"{found.file} was not written: {error.strerror}; the score is above, and "
+            f"{error.filename or found.file} was not written: {error.strerror}; the score is above, and "
             "--output=FILE writes it to another place"
         ) from None
     return found

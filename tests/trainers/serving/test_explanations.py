@@ -36,8 +36,7 @@ def crop():
         ("alexnet_small", "conv5", None),
         ("vgg_small", "conv4_3_relu", None),
         ("squeezenet1_1", "conv10", ""),
-        ("inception_v3", "mixed_7c", "classifier"),
-        ("mobilenet_v2", "conv9_relu6", "fc"),
+        ("googlenet", "inception_5b", "classifier"),
     ],
 )
 @pytest.mark.slow(reason="it builds nets of every kind of ending")
@@ -87,6 +86,12 @@ def test_of_a_transformer_the_patches_are_taken_before_the_last_attention():
     assert (found.layer.name, found.grid) == ("block1", (4, 4))
     tokens = np.arange(17 * 5).reshape(1, 17, 5)
     np.testing.assert_array_equal(found.fold(tokens)[0, 0, 1], tokens[0, 2])
+
+
+def test_the_class_that_is_explained_is_named_by_its_wnid(made):
+    assert made.label("n00000003", "--explain_class") == 3
+    with pytest.raises(UserError, match="--explain_class=cat is none of the run's 5 classes, such"):
+        made.label("cat", "--explain_class")
 
 
 def test_a_net_without_feature_maps_is_named():

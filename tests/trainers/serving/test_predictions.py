@@ -174,8 +174,6 @@ def test_pictures_are_written_by_the_command(run, tmp_path):
     done = run_command(*command, "--explain=gradcam,occlusion", "--explain_class=n00000003")
     assert str(path) in done.stdout
     assert Image.open(io.BytesIO(picture.read_bytes())).width > 3 * CROP
-    done = run_command(*command, "--explain=gradcam", "--explain_class=n00000009", code=1)
-    assert_one_line_error(done, "--explain_class=n00000009 is none of the run's 5 classes")
 
 
 def say(made, files, **flags):
