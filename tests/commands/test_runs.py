@@ -95,8 +95,8 @@ def test_help_names_the_sub_commands():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], ["no sub-command", "list, show, diff, note, prune, resume, report"]),
-        (["lst"], ["'lst'", "list, show, diff, note, prune, resume, report"]),
+        ([], ["no sub-command", "list, show, diff, mistakes, note, prune, resume, report"]),
+        (["lst"], ["'lst'", "list, show, diff, mistakes, note, prune, resume, report"]),
         (["show"], ["RUN"]),
         (["show", "demo/7"], ["'demo/7'", "demo/2"]),
         (["diff", "demo/1"], ["RUN RUN"]),
