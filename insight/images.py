@@ -73,14 +73,8 @@ def of_split(classifier: Classifier, config: FiguresConfig, split: str, count: i
     return Images(np.concatenate(crops), np.array(labels), ("",) * len(labels))
 
 
-def given(
-    classifier: Classifier, model: keras.Model, crops: np.ndarray
-) -> Iterator[tuple[int, np.ndarray]]:
-    """What a part of the classifier's net gives for crops, some at a time.
-
-    Yields:
-        How many came before, and the output, float32 [k, ...].
-    """
+def given(classifier: Classifier, model: keras.Model, crops: np.ndarray) -> Iterator[np.ndarray]:
+    """What a part of the classifier's net gives for crops, some at a time: float32 [k, ...]."""
 
     @tf.function(autograph=False, reduce_retracing=True)
     def of_part(part: tf.Tensor) -> tf.Tensor:
@@ -89,11 +83,11 @@ def given(
     bar = tqdm(total=len(crops), unit="image", leave=False, disable=None)
     for start in range(0, len(crops), _BATCH):
         part = crops[start : start + _BATCH]
-        yield start, of_part(tf.constant(part)).numpy()
+        yield of_part(tf.constant(part)).numpy()
         bar.update(len(part))
     bar.close()
 
 
 def features(classifier: Classifier, model: keras.Model, crops: np.ndarray) -> np.ndarray:
     """What a part of the net gives for all crops at once, float32 [n, ...]."""
-    return np.concatenate([output for _, output in given(classifier, model, crops)])
+    return np.concatenate(list(given(classifier, model, crops)))

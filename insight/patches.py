@@ -25,7 +25,7 @@ def draw(classifier: Classifier, config: FiguresConfig, found: Images) -> Image.
     maps = layers.of_flags(config, model)
     part = keras.Model(model.input, maps.layer.output)
     strength, places = [], []
-    for _, features in given(classifier, part, found.crops):
+    for features in given(classifier, part, found.crops):
         flat = maps.fold(features).reshape(len(features), maps.grid[0] * maps.grid[1], -1)
         strength.append(flat.max(axis=1))
         places.append(flat.argmax(axis=1))

@@ -46,6 +46,7 @@ def mistakes_text(predictions: Predictions) -> str:
             f"  {score.right:>5} of {score.images:<5} {100 * score.interval[0]:3.0f} to "
             f"{100 * score.interval[1]:3.0f} %  {name(score.label)}"
             for score in mistakes.class_scores(predictions)[:_LISTED]
+            if score.right < score.images
         ),
         "",
         "most confused: images, what they are, what they were taken for",
@@ -163,7 +164,7 @@ def _draw_classes(axes: Axes, predictions: Predictions) -> None:
     names = [_short(predictions.class_name(score.label)) for score in scores]
     axes.set_xticks(places, names, rotation=90, fontsize=8)
     axes.set_xlim(-0.6, len(scores) - 0.4)
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, 1.02)
     axes.set_title(title, fontsize=11)
 
 

@@ -109,9 +109,10 @@ def evaluate(
         if config.save_predictions:
             predictions.save(saved, _described(tally.predictions(dataset.wnids), config, dataset))
     except OSError as error:
+        place = saved if error.filename == str(saved) else found.file
         raise UserError(
-            f"{error.filename or found.file} was not written: {error.strerror}; the score is above, and "
-            "--output=FILE writes it to another place"
+            f"{place} was not written: {error.strerror}; the score is above, and --output=FILE "
+            "writes it to another place"
         ) from None
     return found
 
