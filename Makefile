@@ -43,7 +43,7 @@ $(VENV)/.setup: $(VENV)/.python setup.cfg $(CONSTRAINTS)
 	$(call install,)
 	touch $@
 $(VENV)/.setup_test: $(VENV)/.python setup.cfg $(CONSTRAINTS)
-	$(call install,test beam dask export)
+	$(call install,test beam dask export notebooks)
 	touch $@ $(VENV)/.setup
 # The peers are several GB, and some exist for some machines only: what is missing is left out.
 PEERS := $(shell sed -n '/^bench =/,/^[a-z\[]/s/^    //p' setup.cfg)

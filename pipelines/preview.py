@@ -38,7 +38,7 @@ def main() -> None:
     """Writes the contact sheet that the flags ask for."""
     config = config_from_flags(PreviewConfig)
     # TensorFlow takes seconds to import; --help does not need it.
-    from base.pictures import save_png
+    from base.files import save_png
     from pipelines.contact_sheet import columns_of, painted
     from pipelines.reading.dataset import open_dataset
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from base import flag_files
-from base.commandline import Settings, config_from_flags, define_flags, flag, parse_flags
+from base.commandline import Settings, config_from_flags, flag
 from base.errors import UserError
+from base.flags_in_python import parsed
 from base.spec import parse_call
 from pipelines.config import PipelineConfig
 
@@ -301,15 +302,7 @@ def parse(arguments: Sequence[str]) -> TrainConfig:
     The flags of the running command are left alone. Raises UserError for what is no flag, and for
     a flag file that cannot be read.
     """
-    values = flags.FlagValues()
-    define_flags(TrainConfig, values)
-    try:
-        rest = parse_flags(arguments, values)
-        if rest:
-            raise UserError(f"{rest[0]!r} is not a flag")
-    except UserError as error:
-        raise UserError(f"{' '.join(arguments)}: {error}") from None
-    return from_flags(values)
+    return from_flags(parsed(TrainConfig, arguments))
 
 
 def from_flags(values: flags.FlagValues = flags.FLAGS) -> TrainConfig:

@@ -47,8 +47,7 @@ def main(arguments: list[str]) -> None:
             keep_going=config.keep_going,
             top=config.top,
         ):
-            said = json.dumps(found.as_json()) if config.json else "\n".join(found.lines())
-            print(said, flush=True)
+            print(json.dumps(found.as_json()) if config.json else found, flush=True)
             if found.truth:
                 truths.append(found.truth)
             if len(drawn) < MOST_IMAGES:
@@ -68,7 +67,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _save(picture: "Image.Image", path: str) -> None:
-    from base.pictures import save_png
+    from base.files import save_png
 
     save_png(picture, path)
     print(f"drawn: {path}", file=sys.stderr)

@@ -9,7 +9,6 @@ stored image itself, which the image stage leaves as it is. The data set is not 
 import dataclasses
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,7 +22,6 @@ from pipelines.functions.decoders import JpegDecoder, RawDecoder
 from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.config import TrainConfig, TrainedConfig
 from trainers.run_folder.files import FORMAT, Data
-from trainers.run_folder.finding import find_run
 from trainers.run_folder.folder import DATA_FILE, Run
 from trainers.training import models
 
@@ -144,25 +142,6 @@ class Classifier:
             (examples, drawn),
             fn_output_signature=tf.TensorSpec([*self._size, 3], tf.uint8),
         )
-
-
-def trained_net(name: str, checkpoint: str = "best") -> keras.Model:
-    """A run's net with its trained weights, as a Keras model to go on with in Python.
-
-    `nets.build` builds untrained ones, as `nets` knows of no runs.
-
-    Args:
-        name: the run, as --run has it.
-        checkpoint: `best` or `last`.
-
-    Returns:
-        A model from float32 images [b, h, w, 3], normalised as the run's evaluation does it, to
-        float32 logits [b, classes].
-
-    Raises:
-        UserError: there is no such run, or it lacks a checkpoint or a record of its data.
-    """
-    return Classifier(find_run(name), TrainedConfig(checkpoint=checkpoint)).model
 
 
 def recorded_dataset(run: Run, config: TrainConfig) -> tuple[Dataset, schema.ImageSettings]:

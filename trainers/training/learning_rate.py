@@ -16,7 +16,7 @@ from PIL import Image
 
 import nets
 from base.errors import UserError
-from base.pictures import save_png
+from base.files import save_png
 from trainers.config import TrainConfig
 from trainers.run_folder.continuing import load_plugins
 from trainers.training.devices.replicas import refuse_broken_links

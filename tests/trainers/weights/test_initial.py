@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+import trainers
 from base.errors import UserError
 from tests.making.datasets import write_dataset
 from trainers import config
@@ -17,7 +18,6 @@ from trainers.run_folder import checkpoints
 from trainers.run_folder.finding import find_run
 from trainers.run_folder.metrics import read_metrics
 from trainers.run_folder.records import read_record
-from trainers.serving.classifier import trained_net
 from trainers.training import session
 from trainers.training.trainer import Trainer
 from trainers.weights.initial import Source, take
@@ -256,7 +256,7 @@ def test_published_weights_of_other_classes_are_begun_with(workspace, sample_dir
 
 
 def test_from_python_a_run_s_net_has_its_trained_weights(workspace):
-    model = trained_net("old")
+    model = trainers.load_run("old").model
     for variable in model.weights:
         np.testing.assert_array_equal(variable.numpy(), arrays("old")[variable.path])
     assert model(np.zeros([2, 24, 24, 3], np.float32)).shape == (2, 5)
