@@ -33,6 +33,7 @@ DIRECTIONS = {
     },
     "trainers": {"base", "nets", "pipelines", "data_prep.schema"},
     "trainers.run_folder": _TRAINING,
+    "trainers.run_folder.loggers": {"base", "trainers.config", "trainers.run_folder"},
     "trainers.training": {
         *_TRAINING,
         *("trainers.run_folder", "trainers.training.devices", "trainers.weights"),

@@ -27,7 +27,7 @@ OTHERWISE_COMPUTED = frozenset({"jit_compile", "deterministic", "eval_batch_size
 NOT_TRAINED = OTHERWISE_COMPUTED | {
     *("runs_dir", "experiment", "note", "resume", "data_dir", "geometry", "size"),
     *("cache", "map_threads", "checkpoint_minutes", "keep_checkpoints", "log_steps"),
-    *("diagnose_steps", "tensorboard", "tensorboard_images", "profile_steps"),
+    *("diagnose_steps", "loggers", "tensorboard", "tensorboard_images", "profile_steps"),
 }
 
 # What commands say of their flag --run.
@@ -218,7 +218,11 @@ class TrainConfig(Settings):
         "After this step, say why the loss may still be that of guessing; 0: do not look.",
         within="[0, 1e12]",
     )
-    tensorboard: bool = flag(False, "Write TensorBoard scalars too (needs the package).")
+    loggers: tuple[str, ...] = flag(
+        (),
+        "Where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow, separated by commas.",
+    )
+    tensorboard: bool = flag(False, "The same as --loggers=tensorboard.")
     tensorboard_images: int = flag(
         0,
         "How many images of the first batch, as the net sees them, go to TensorBoard.",

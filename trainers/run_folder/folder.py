@@ -11,6 +11,7 @@
     initial.json      the weights that it began with (--init_from): source, hash, what was taken
     statistics.npz    the data set's statistics, which the device chains of later commands need
     metrics.jsonl     one JSON object a line, in the order of steps
+    loggers.json      the run in Weights & Biases and MLflow: its id there, what was sent
     curves.png        loss, accuracy and learning rate over the epochs
     checkpoints/      the last ones, and best.npz
     history.json      who has trained it, when, and how that ended; of a failure the reason
@@ -136,7 +137,8 @@ class Run:
         source = self.directory / NET_DIR / "__init__.py"
         if not source.exists():
             raise UserError(f"{source} is missing: the run's copy of its net's source")
-        name = "nets_of_run_" + hashlib.sha256(bytes(source.resolve())).hexdigest()[:12]
+        source = source.resolve()  # Python would keep a relative one's finder for another folder
+        name = "nets_of_run_" + hashlib.sha256(bytes(source)).hexdigest()[:12]
         if name not in sys.modules:
             spec = importlib.util.spec_from_file_location(
                 name, source, submodule_search_locations=[str(source.parent)]
