@@ -4,6 +4,7 @@
 # make cover  sets up, runs every test, and prints which lines of the rooms none has run
 # make lint   sets up and runs the linter, the formatter's check and the type checker
 # make bench  sets up and measures speed beside the peers; SOURCE=/path/to/the/tars: on those
+# make notebooks  sets up and runs those of docs/notebooks; make docs: the API's pages, docs/api
 # make doctor sets up and says what this machine has for training, what it lacks, and what will bind
 # make setup  sets up alone
 #
@@ -20,7 +21,7 @@ BIN := $(VENV)/bin
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),gpu)
 DEMO := demo
 
-.PHONY: demo test quick cover lint bench doctor setup clean
+.PHONY: demo test quick cover lint bench doctor notebooks docs setup clean
 
 setup: $(VENV)/.setup
 test quick cover lint: $(VENV)/.setup_test
@@ -45,6 +46,9 @@ $(VENV)/.setup: $(VENV)/.python setup.cfg $(CONSTRAINTS)
 $(VENV)/.setup_test: $(VENV)/.python setup.cfg $(CONSTRAINTS)
 	$(call install,test beam dask export notebooks)
 	touch $@ $(VENV)/.setup
+$(VENV)/.setup_%: $(VENV)/.setup setup.cfg
+	$(call install,$*)
+	touch $@
 # The peers are several GB, and some exist for some machines only: what is missing is left out.
 PEERS := $(shell sed -n '/^bench =/,/^[a-z\[]/s/^    //p' setup.cfg)
 $(VENV)/.setup_bench: $(VENV)/.setup setup.cfg
@@ -88,6 +92,14 @@ bench:
 	@echo 'All figures; systems that are left out could not be installed or do not run here:'
 	$(BIN)/python benchmarks/speed_table.py --figures=$(FIGURES)
 
+# What they draw and print is for whoever opens them: they are kept without it.
+notebooks: $(VENV)/.setup_notebooks
+	$(BIN)/jupyter-execute docs/notebooks/*.ipynb
+
+docs: $(VENV)/.setup_docs
+	$(BIN)/pdoc --output-directory docs/api base data_prep pipelines nets trainers
+	@echo 'open docs/api/index.html'
+
 doctor: setup
 	$(BIN)/python benchmarks/doctor.py --data_dir=$(DEMO)/data
 
@@ -109,4 +121,4 @@ lint:
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(DEMO)
+	rm -rf $(DEMO) docs/api

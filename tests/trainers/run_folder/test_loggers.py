@@ -58,7 +58,8 @@ class FakeServices:
 
         class FakeRun:
             def __init__(self, run_id, flags):
-                self.id, self.url, self.flags = run_id or "w1", "https://wandb.example/w1", flags
+                self.id, self.flags = run_id or "w1", flags
+                self.url, self.offline = "https://wandb.example/w1", False
 
             def log(self, values, step):
                 services.take("wandb", self.id, values, step)

@@ -44,7 +44,9 @@ class WandbRun(Service):
     def place(self) -> str:
         """The run's page, or where its files wait to be sent."""
         assert self._wandb is not None
-        return self._wandb.url or f"wandb sync {os.path.dirname(self._wandb.dir)}"
+        if self._wandb.offline:
+            return f"wandb sync {os.path.dirname(self._wandb.dir)}"
+        return str(self._wandb.url)
 
     def send(self, values: dict[str, float], step: int) -> None:
         """Sends numbers, at the run's own steps."""
