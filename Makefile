@@ -28,9 +28,10 @@ test quick cover lint: $(VENV)/.setup_test
 bench: $(VENV)/.setup_bench
 
 $(VENV)/.python:
-	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 13) else f"error: Python {v.major}.{v.minor} found, 3.11 or 3.12 wanted: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	touch $@
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 13) else f"error: Python {v.major}.{v.minor} found, 3.11 or 3.12 wanted: make PYTHON=python3.11")'
+	@echo 'making $(VENV), a Python environment of its own'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
 
 # $(call install,EXTRAS): the project, editable, with the extras named, separated by spaces
 empty :=
@@ -38,17 +39,18 @@ comma := ,
 space := $(empty) $(empty)
 extras = $(subst $(space),$(comma),$(strip $(GPU) $(1)))
 pip = $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
-install = $(pip) --editable '.$(if $(extras),[$(extras)])'
+install = @echo 'installing $(if $(1),$(1) and )what the workspace needs into $(VENV): minutes, and 2 GB, the first time' \
+    && $(pip) --editable '.$(if $(extras),[$(extras)])'
 
 $(VENV)/.setup: $(VENV)/.python setup.cfg $(CONSTRAINTS)
 	$(call install,)
-	touch $@
+	@touch $@
 $(VENV)/.setup_test: $(VENV)/.python setup.cfg $(CONSTRAINTS)
 	$(call install,test beam dask export notebooks)
-	touch $@ $(VENV)/.setup
+	@touch $@ $(VENV)/.setup
 $(VENV)/.setup_%: $(VENV)/.setup setup.cfg
 	$(call install,$*)
-	touch $@
+	@touch $@
 # The peers are several GB, and some exist for some machines only: what is missing is left out.
 PEERS := $(shell sed -n '/^bench =/,/^[a-z\[]/s/^    //p' setup.cfg)
 $(VENV)/.setup_bench: $(VENV)/.setup setup.cfg
@@ -57,7 +59,7 @@ $(VENV)/.setup_bench: $(VENV)/.setup setup.cfg
 	    $(pip) "$$peer" \
 	        || echo "could not install $$peer: it is left out"; \
 	done
-	touch $@
+	@touch $@
 
 demo: setup
 	$(BIN)/python data_prep/build_tfrecords.py --data_dir=$(DEMO)/data
