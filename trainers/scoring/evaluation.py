@@ -190,7 +190,7 @@ def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, An
 def _table(
     members: Sequence[Member], config: EvaluateConfig, result: files.Evaluation
 ) -> list[str]:
-    """The weights, and ours beside the published errors of the first run's net, in percent."""
+    """The weights; ours beside the published errors of the first run's net, if any, in percent."""
     first = members[0]
     chosen = result.own_data and config.split == schema.VALIDATION
     lines = [_said_of(each, chosen=bool(chosen)) for each in result.scored]
@@ -208,14 +208,15 @@ def _table(
             )
             for error in entry.errors
         ]
-    lines.append(f"{'error':>60}  top-1 %  top-5 %")
-    for name, *errors in rows:
+    beside_published = len(rows) > 1
+    lines += [f"{'error':>60}  top-1 %  top-5 %"] if beside_published else []
+    for name, *errors in rows if beside_published else []:
         cells = "".join(f"{'-' if error is None else f'{100 * error:.2f}':>9}" for error in errors)
         lines.append(f"{name:>60}{cells}")
     published = schema.ILSVRC2012_IMAGES[schema.VALIDATION]
     if not result.own_data:
         lines.append(f"these are images of {result.data_dir}, not of the data set of the training")
-    elif len(rows) > 1 and result.images != published:
+    elif beside_published and result.images != published:
         lines.append(f"ours are {result.images:,} images, the published {published:,} of ILSVRC's")
     if first.plan.enlarged:
         enlarged = list(first.plan.enlarged)
