@@ -9,6 +9,9 @@ a training with these flags begins with: same order, same seeds.
 
 import dataclasses
 import pathlib
+import shlex
+
+from absl import flags
 
 from base import plugins
 from base.commandline import config_from_flags, flag, run
@@ -47,6 +50,9 @@ def main() -> None:
     sheet = painted(columns_of(dataset, config.pipeline, config.images))
     save_png(sheet, config.output)
     print(f"{config.images} images after each map function: {config.output}")
+    if file := flags.FLAGS["flagfile"].value:
+        words = (f"--flagfile={file}", f"--data_dir={config.pipeline.data_dir}")
+        print(f"next: {shlex.join(('python', 'trainers/train.py', *words))}")
 
 
 if __name__ == "__main__":
