@@ -10,6 +10,7 @@ a training with these flags begins with: same order, same seeds.
 import dataclasses
 import pathlib
 import shlex
+import sys
 
 from absl import flags
 
@@ -50,8 +51,9 @@ def main() -> None:
     sheet = painted(columns_of(dataset, config.pipeline, config.images))
     save_png(sheet, config.output)
     print(f"{config.images} images after each map function: {config.output}")
-    if file := flags.FLAGS["flagfile"].value:
-        words = (f"--flagfile={file}", f"--data_dir={config.pipeline.data_dir}")
+    if flags.FLAGS["flagfile"].value:
+        own = ("--output", "--images")
+        words = [each for each in sys.argv[1:] if not each.startswith(own)]
         print(f"next: {shlex.join(('python', 'trainers/train.py', *words))}")
 
 

@@ -147,11 +147,12 @@ class Trainer:
         kind = "GPU" if self.devices.gpus else "CPU"
         images = {split: dataset.num_records(split) for split in schema.SPLITS}
         batch = self.config.pipeline.train_batch_size
+        counted = "trained parameters" if self.config.freeze else "parameters"
         compiles = "XLA compiles in the first step" if self.compiled else "the first step compiles"
         if self.compiled and self.devices.gpus:
             compiles += ", about half a minute"
         return [
-            f"net: {self.config.net}, {self.net.parameters:,} parameters, {self.config.precision}, "
+            f"net: {self.config.net}, {self.net.parameters:,} {counted}, {self.config.precision}, "
             f"{self.devices.replicas} x {kind}",
             f"data: {dataset.directory or 'synthetic'}, {images[schema.TRAIN]:,} images of "
             f"{dataset.num_classes} classes, {images[schema.VALIDATION]:,} to validate on, as "
