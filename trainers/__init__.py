@@ -82,6 +82,9 @@ def read_runs(runs_dir: str = "runs") -> pandas.DataFrame:
 
     Behind them stands a column for each flag in which the runs differ, `--learning_rate`, as text.
 
+    Args:
+        runs_dir: where runs are; also an experiment's folder in it.
+
     Raises:
         UserError: there is no such folder, or pandas is not installed.
     """
