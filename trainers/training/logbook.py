@@ -110,6 +110,10 @@ class Logbook:
         )
         self.restart_clock()
 
+    def evaluating(self, images: int) -> None:
+        """Says beside the bar what takes the time now; it stands until the next step."""
+        self._progress.say(f"evaluating {images:,} images")
+
     def validation(self, step: int, score: Score) -> None:
         """Writes a line of validation metrics."""
         # Said first: a disk that is full loses no score.
@@ -188,6 +192,9 @@ class SilentLogbook(Logbook):
     def train(self, step: int, window: Sequence[float], learning_rate: float) -> None:
         """Writes nothing."""
 
+    def evaluating(self, images: int) -> None:
+        """Says nothing."""
+
     def validation(self, step: int, score: Score) -> None:
         """Writes nothing."""
 
@@ -257,9 +264,15 @@ class ProgressLine:
     def show(self, step: int, text: str) -> None:
         """Moves the bar to `step`, with `text` at its end."""
         if self._bar.n == 0:
-            self._bar.initial = step  # a resumed run's speed counts from here
+            # The speed counts from here: what came before compiled, and other processes took.
+            self._bar.initial = step
+            self._bar.unpause()
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(step - self._bar.n)
+
+    def say(self, text: str) -> None:
+        """Puts `text` at the bar's end at once."""
+        self._bar.set_postfix_str(text)
 
     def keep(self, text: str) -> None:
         """Prints a line that stays."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from base.commandline import flag_lines
 from base.errors import UserError
+from data_prep import schema
 from trainers.config import OTHERWISE_COMPUTED
 from trainers.run_folder import checkpoints
 from trainers.run_folder.continuing import changes, keep_changes
@@ -177,6 +178,7 @@ class Loop:
                 logbook.train(state.step, state.window, trainer.learning_rate(state.step - 1))
                 state.window = [0.0] * COLUMNS
             case Event.EVALUATE:
+                logbook.evaluating(trainer.pipeline.dataset.num_records(schema.VALIDATION))
                 self._score = trainer.evaluate()
                 logbook.validation(state.step, self._score)
                 state.validation_errors.append(1 - self._score.top1)
