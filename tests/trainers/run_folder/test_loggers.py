@@ -157,7 +157,7 @@ def test_what_cannot_be_opened_is_one_line_and_leaves_no_run(services, flags, mo
 
 def test_a_missing_package_and_a_name_that_is_none_are_said_first(flags, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(UserError, match=r"needs the package mlflow: pip install mlflow-skinny"):
+    with pytest.raises(UserError, match=r"needs the package mlflow: pip install mlflow"):
         session.train(config.parse([*flags, "--loggers=mlflow", "--data_dir=nowhere"]))
     with pytest.raises(UserError, match="no 'wandbb': there are tensorboard, wandb, mlflow"):
         session.train(config.parse([*flags, "--loggers=wandbb"]))

@@ -16,7 +16,7 @@ from trainers.run_folder.loggers.logger import Logger, Start
 LOGGERS = {
     "tensorboard": ("tensorboard_files", "tensorboard", "tensorboard"),
     "wandb": ("wandb_runs", "wandb", "wandb"),
-    "mlflow": ("mlflow_runs", "mlflow", "mlflow-skinny"),
+    "mlflow": ("mlflow_runs", "mlflow", "mlflow"),
 }
 
 
