@@ -39,7 +39,7 @@ comma := ,
 space := $(empty) $(empty)
 extras = $(subst $(space),$(comma),$(strip $(GPU) $(1)))
 pip = $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
-install = @echo 'installing $(if $(1),$(1) and )what the workspace needs into $(VENV): minutes, and 2 GB, the first time' \
+install = @echo 'installing $(if $(1),$(1) and )what the workspace needs into $(VENV): minutes, and 3 GB, the first time' \
     && $(pip) --editable '.$(if $(extras),[$(extras)])'
 
 $(VENV)/.setup: $(VENV)/.python setup.cfg $(CONSTRAINTS)
