@@ -61,8 +61,11 @@ class FakeServices:
                 self.id, self.flags = run_id or "w1", flags
                 self.url, self.offline = "https://wandb.example/w1", False
 
-            def log(self, values, step):
-                services.take("wandb", self.id, values, step)
+            def define_metric(self, name, step_metric=None):
+                assert (name, step_metric) in {("step", None), ("*", "step")}
+
+            def log(self, values):
+                services.take("wandb", self.id, values, values["step"])
 
             def finish(self, exit_code):
                 services.ended.append(("wandb", exit_code))

@@ -38,6 +38,9 @@ class WandbRun(Service):
             dir=start.run.directory,
             settings=wandb.Settings(console="off", silent=True),
         )
+        # Not W&B's own steps, whose rows are sent with the next one: a kill would lose one.
+        self._wandb.define_metric("step")
+        self._wandb.define_metric("*", step_metric="step")
         return str(self._wandb.id)
 
     @property
@@ -51,7 +54,7 @@ class WandbRun(Service):
     def send(self, values: dict[str, float], step: int) -> None:
         """Sends numbers, at the run's own steps."""
         assert self._wandb is not None
-        self._wandb.log(values, step=step)
+        self._wandb.log(values | {"step": step})
 
     def close(self, outcome: str) -> None:
         """Ends the run there, as failed where it has."""
