@@ -2,8 +2,10 @@
 # make test   sets up and runs every test; ROOM=nets, ROOM=trainers/training: those of one room
 # make quick  sets up and runs the tests that take no minutes, before each commit; ROOM as above
 # make cover  sets up, runs every test, and prints which lines of the rooms none has run
+# make parity sets up PyTorch's nets, several GB, and compares the logits of ours with theirs
 # make lint   sets up and runs the linter, the formatter's check and the type checker
 # make bench  sets up and measures speed beside the peers; SOURCE=/path/to/the/tars: on those
+# make notebooks  sets up and runs those of docs/notebooks; make docs: the API's pages, docs/api
 # make doctor sets up and says what this machine has for training, what it lacks, and what will bind
 # make setup  sets up alone
 #
@@ -20,16 +22,18 @@ BIN := $(VENV)/bin
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),gpu)
 DEMO := demo
 
-.PHONY: demo test quick cover lint bench doctor setup clean
+.PHONY: demo test quick cover parity lint bench doctor notebooks docs setup clean
 
 setup: $(VENV)/.setup
 test quick cover lint: $(VENV)/.setup_test
 bench: $(VENV)/.setup_bench
+parity: $(VENV)/.setup_parity
 
 $(VENV)/.python:
-	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 13) else f"error: Python {v.major}.{v.minor} found, 3.11 or 3.12 wanted: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	touch $@
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 13) else f"error: Python {v.major}.{v.minor} found, 3.11 or 3.12 wanted: make PYTHON=python3.11")'
+	@echo 'making $(VENV), a Python environment of its own'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
 
 # $(call install,EXTRAS): the project, editable, with the extras named, separated by spaces
 empty :=
@@ -37,14 +41,21 @@ comma := ,
 space := $(empty) $(empty)
 extras = $(subst $(space),$(comma),$(strip $(GPU) $(1)))
 pip = $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
-install = $(pip) --editable '.$(if $(extras),[$(extras)])'
+install = @echo 'installing $(if $(1),$(1) and )what the workspace needs into $(VENV): minutes, and 3 GB, the first time' \
+    && $(pip) --editable '.$(if $(extras),[$(extras)])'
 
 $(VENV)/.setup: $(VENV)/.python setup.cfg $(CONSTRAINTS)
 	$(call install,)
-	touch $@
+	@touch $@
 $(VENV)/.setup_test: $(VENV)/.python setup.cfg $(CONSTRAINTS)
-	$(call install,test beam dask export)
-	touch $@ $(VENV)/.setup
+	$(call install,test beam dask export notebooks)
+	@touch $@ $(VENV)/.setup
+$(VENV)/.setup_parity: $(VENV)/.setup_test
+	$(call install,parity)
+	@touch $@
+$(VENV)/.setup_%: $(VENV)/.setup setup.cfg
+	$(call install,$*)
+	@touch $@
 # The peers are several GB, and some exist for some machines only: what is missing is left out.
 PEERS := $(shell sed -n '/^bench =/,/^[a-z\[]/s/^    //p' setup.cfg)
 $(VENV)/.setup_bench: $(VENV)/.setup setup.cfg
@@ -53,7 +64,7 @@ $(VENV)/.setup_bench: $(VENV)/.setup setup.cfg
 	    $(pip) "$$peer" \
 	        || echo "could not install $$peer: it is left out"; \
 	done
-	touch $@
+	@touch $@
 
 demo: setup
 	$(BIN)/python data_prep/build_tfrecords.py --data_dir=$(DEMO)/data
@@ -88,6 +99,14 @@ bench:
 	@echo 'All figures; systems that are left out could not be installed or do not run here:'
 	$(BIN)/python benchmarks/speed_table.py --figures=$(FIGURES)
 
+# What they draw and print is for whoever opens them: they are kept without it.
+notebooks: $(VENV)/.setup_notebooks
+	$(BIN)/jupyter-execute docs/notebooks/*.ipynb
+
+docs: $(VENV)/.setup_docs
+	$(BIN)/pdoc --output-directory docs/api base data_prep pipelines nets trainers
+	@echo 'open docs/api/index.html'
+
 doctor: setup
 	$(BIN)/python benchmarks/doctor.py --data_dir=$(DEMO)/data
 
@@ -103,10 +122,13 @@ quick:
 cover:
 	$(PYTEST) --cov --cov-report=term-missing
 
+parity:
+	REQUIRE_PARITY=1 $(BIN)/python -m pytest tests/nets/test_torch_parity.py
+
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(DEMO)
+	rm -rf $(DEMO) docs/api

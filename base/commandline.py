@@ -178,14 +178,17 @@ def flag_lines(config: Any) -> list[tuple[str, bool]]:
         if dataclasses.is_dataclass(value):
             lines += flag_lines(value)
         elif value is not None and "help" in field.metadata:
-            differs = value != field.default
-            if isinstance(value, bool):
-                lines.append((f"--{field.name}={str(value).lower()}", differs))
-            elif isinstance(value, tuple):
-                lines.append((f"--{field.name}={_listed(value)}", differs))
-            else:
-                lines.append((f"--{field.name}={value}", differs))
+            lines.append((flag_line(field.name, value), value != field.default))
     return sorted(lines)
+
+
+def flag_line(name: str, value: Any) -> str:
+    """A flag and its value as an argument, or as a line of a flag file."""
+    if isinstance(value, bool):
+        value = str(value).lower()
+    elif isinstance(value, tuple | list):
+        value = _listed(value)
+    return f"--{name}={value}"
 
 
 def run(

@@ -16,7 +16,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from base.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # What a killed process has left is removed once nobody has written to it for so long, in seconds.
 STALE_SECONDS = 3600
@@ -50,6 +55,21 @@ def atomic(path: Any, mode: str = "wb") -> Iterator[Any]:
         except BaseException:
             _remove(temporary)
             raise
+
+
+def save_png(picture: Image.Image, path: str) -> None:
+    """Writes a PNG file, and makes its directory where it is missing.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    target = pathlib.Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(target) as file:
+            picture.save(file, format="PNG")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
 
 
 @contextlib.contextmanager

@@ -59,7 +59,7 @@ def ours(call: Call, batch_size: int, image_size: int, threads: int, *, gpu: boo
     start_tensorflow()
     from pipelines.config import SYNTHETIC, PipelineConfig
     from trainers.config import TrainConfig
-    from trainers.training.measurement import bare_steps, trainer_to_measure
+    from trainers.training.measuring.measurement import bare_steps, trainer_to_measure
 
     pipeline = PipelineConfig(
         data=SYNTHETIC,

@@ -6,8 +6,6 @@ The same command continues an interrupted job. Without --source it takes the emb
 which is generated.
 """
 
-import shlex
-
 from base import commandline
 from base.tensorflow_start import start_tensorflow
 from data_prep import schema
@@ -26,13 +24,8 @@ def main() -> None:
     from data_prep.job import build
 
     directory = build.build(config, source, _say)
-    manifest = schema.Manifest.load(directory)
-    recipe = "demo" if manifest.generated else "alexnet"
-    if manifest.settings.geometry != "none" and manifest.settings.size < 256:
-        recipe = "tiny/resnet18_narrow"
-    for script in ("pipelines/preview.py", "trainers/train.py"):
-        flags = (f"--flagfile=flags/{recipe}.cfg", f"--data_dir={directory}")
-        _say(f"next: {shlex.join(('python', script, *flags))}")
+    for line in build.next_lines(directory, schema.Manifest.load(directory)):
+        _say(line)
 
 
 def _say(line: str) -> None:

@@ -10,6 +10,8 @@ is merely a part of ILSVRC can be used.
 
 import dataclasses
 import pathlib
+import shlex
+import sys
 
 from base import commandline
 from base.commandline import flag
@@ -67,7 +69,11 @@ def main() -> int:
         f"building it takes about {duration(seconds)} on {config.job.threads} cores, "
         f"if the disk reads {len(source.refs) / max(seconds, 1e-9):,.0f} images a second"
     )
-    return 1 if broken else 0
+    if broken:
+        return 1
+    flags = [each for each in sys.argv[1:] if each not in ("--deep", "--md5")]
+    print(f"next: {shlex.join(('python', 'data_prep/build_tfrecords.py', *flags))}")
+    return 0
 
 
 if __name__ == "__main__":

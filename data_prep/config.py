@@ -56,6 +56,11 @@ class BuildConfig(Settings):
     encoding: str = flag("jpeg", "how pixels are stored", choices=ENCODINGS)
     quality: int = flag(90, "JPEG quality, 1 to 100", within="[1, 100]")
     chroma: str = flag("420", "JPEG chroma subsampling", choices=("420", "444"))
+    restart_markers: bool = flag(
+        True,
+        "encode JPEGs so that a crop can be decoded without the rest of its image: trainings read "
+        "up to twice as fast, files are 4 % larger, pixels the same",
+    )
     exif: bool = flag(False, "honour the EXIF orientation (ILSVRC's convention ignores it)")
     truncated: str = flag(
         "reject",
@@ -130,4 +135,5 @@ class BuildConfig(Settings):
             chroma=self.chroma,
             exif=self.exif,
             repair=self.truncated == "repair",
+            restart_markers=self.restart_markers and self.encoding == "jpeg",
         )

@@ -79,6 +79,8 @@ class ImageSettings:
         chroma: JPEG chroma subsampling, `420` or `444`.
         exif: whether the EXIF orientation is honoured (ILSVRC's own convention ignores it).
         repair: whether a truncated JPEG is stored with its missing part gray (else rejected).
+        restart_markers: whether JPEGs are encoded with a restart marker after each group of blocks,
+            so that a crop is decoded without the rest. The pixels are no others.
     """
 
     geometry: str = "short_side"
@@ -88,6 +90,7 @@ class ImageSettings:
     chroma: str = "420"
     exif: bool = False
     repair: bool = False
+    restart_markers: bool = False
 
     def config_name(self) -> str:
         """The data set's config in TensorFlow Datasets' sense, e.g. `short_side_256_jpeg_q90`."""
@@ -154,9 +157,12 @@ class Manifest:
 
         It is of the text that manifests of format 0 have, so that it stays the same for one data
         set, whichever version has written the file: without the hash of the source's content,
-        which older ones have not, and which the shards' hashes cover.
+        which older ones have not, and which the shards' hashes cover, and without what was not yet
+        a setting.
         """
         said = dataclasses.asdict(self)
+        if not self.settings.restart_markers:
+            del said["settings"]["restart_markers"]
         said["source"] = {key: value for key, value in self.source.items() if key != "content"}
         text = json.dumps(said, indent=1, sort_keys=True) + "\n"
         return hashlib.sha256(text.encode()).hexdigest()

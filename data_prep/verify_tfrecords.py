@@ -36,7 +36,7 @@ def main() -> int:
     directory = schema.find_dataset(config.data_dir)
     manifest = schema.Manifest.load(directory)
     start_tensorflow()  # which takes seconds: a missing data set shows before
-    from data_prep.job import repair, verification
+    from data_prep.job import build, repair, verification
     from data_prep.progress import Progress
 
     workers = config.workers or usable_cores()
@@ -57,6 +57,7 @@ def main() -> int:
         again = "" if config.repair else ": --repair with --source rebuilds them"
         raise UserError(f"{directory}: {len(faults)} fault(s) in {files} file(s){again}")
     print(f"clean: {directory}: {total:,} records")
+    print("\n".join(build.next_lines(directory, manifest)))
     return 0
 
 

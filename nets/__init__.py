@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._registry import (
@@ -57,6 +57,7 @@ __all__ = [
     "decay_variables",
     "entry",
     "example_seeds",
+    "fit_positions",
     "fully_convolutional",
     "fused_batch_norm",
     "names",
@@ -83,7 +84,8 @@ def build(
     Returns:
         A model from float images [batch, height, width, 3], RGB, normalised, to float32 logits
         [batch, num_classes] (float32 under mixed precision too), or, where the net has auxiliary
-        heads, to a dict of such tensors: 'logits', 'aux1', ...
+        heads, to a dict of such tensors: 'logits', 'aux1', ..., and 'distillation' where a head
+        learns from a teacher.
 
     Raises:
         ValueError: an unknown name or option, or a size that the architecture can't take.
@@ -129,6 +131,22 @@ def fully_convolutional(name: str, model: keras.Model, **variant: Any) -> keras.
     from . import _convolutional
 
     return _convolutional.convert(entry(name), model, variant)
+
+
+def fit_positions(model: keras.Model, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Trained arrays for a built net, where position embeddings may be of another image size.
+
+    Args:
+        model: what ``build`` gave.
+        arrays: NumPy arrays by ``<layer>/<variable>``.
+
+    Returns:
+        The arrays; embeddings that were learned on another square grid of positions are resampled
+        by bicubic interpolation.
+    """
+    from . import _token_layers
+
+    return _token_layers.fit_positions(model, arrays)
 
 
 def example_seeds(seeds: Any) -> contextlib.AbstractContextManager[None]:

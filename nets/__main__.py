@@ -1,4 +1,4 @@
-"""``python -m nets``: the table of all nets; ``python -m nets NAME``: one net's own table."""
+"""The table of all nets; with NAME, one net's own table; with --figure, a picture of all nets."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import signal
 import sys
 from collections.abc import Iterator
 
-from base import plugins
+from base import files, plugins
 from base.errors import UserError
 
-from . import _summary, build, entry, names, register
+from . import _figure, _summary, build, entry, names, register
 
 
 def main() -> int:
@@ -25,12 +25,19 @@ def main() -> int:
     parser.add_argument(
         "--plugins", default="", help="Python files or packages with nets of one's own, by commas"
     )
+    parser.add_argument(
+        "--figure", help="a PNG file: draw all nets, error over parameters and multiply-adds"
+    )
     arguments = parser.parse_args()
     try:
         with _without_stderr():
             loaded = plugins.load(filter(None, arguments.plugins.split(",")))
         for plugin in loaded:
             register(plugin.nets, plugin.name)
+        if arguments.figure:
+            files.save_png(_figure.drawn(map(entry, names())), arguments.figure)
+            print(f"picture: {arguments.figure}")
+            return 0
         if arguments.name is None:
             print(_summary.nets_table(entry(name) for name in names()))
             return 0

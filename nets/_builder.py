@@ -8,67 +8,21 @@ papers' reference code: padding is a number of pixels on each side, not TensorFl
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from . import _layers, _linear_layers, _padding
+from . import _channel_layers, _layers, _linear_layers, _padding
 from ._padding import Pad
-from ._registry import Net, ResponseNorm, Tensor
-
-# Keras's name of an initialiser, or its config: data, from which every layer makes its own (an
-# initialiser object that layers shared would give them all the same values).
-Initializer = str | dict[str, Any]
+from ._registry import ResponseNorm, Tensor
+from ._settings import Initializer
+from ._tokens import TokenLayers
 
 
 @dataclasses.dataclass(frozen=True)
-class Builder:
-    """Adds layers to a functional model; every method takes and returns Keras tensors, NHWC.
-
-    Attributes:
-        net: the entry that is being built; its ``batch_norm`` holds the constants.
-        kernel_initializer: of convolutions and fully connected layers, unless a call overrides it.
-        bias_initializer: the constant that biases start at, likewise.
-        synchronized: whether batch statistics are computed over all replicas.
-        windows: None, or, for the fully convolutional form, the (height, width) of the feature maps
-            that each fully connected layer of this name flattens; others see single positions.
-    """
-
-    net: Net
-    kernel_initializer: Initializer = "glorot_uniform"
-    bias_initializer: float = 0.0
-    synchronized: bool = False
-    windows: Mapping[str, tuple[int, int]] | None = None
-
-    def using(self, **changes: Any) -> Builder:
-        """Returns a Builder with other initialisers."""
-        return dataclasses.replace(self, **changes)
-
-    @staticmethod
-    def normal(stddev: float) -> Initializer:
-        """N(0, stddev^2)."""
-        return {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": stddev}}
-
-    @staticmethod
-    def truncated_normal(stddev: float) -> Initializer:
-        """N(0, stddev^2) without what lies beyond two stddev (TF-slim's default)."""
-        return {"class_name": "TruncatedNormal", "config": {"mean": 0.0, "stddev": stddev}}
-
-    @staticmethod
-    def variance_scaling(scale: float, mode: str, distribution: str) -> Initializer:
-        """Variance scale/fan.
-
-        (1, 'fan_in', 'uniform') is Caffe's xavier; (2, 'fan_in', 'untruncated_normal') its msra,
-        after He et al., where fb.resnet.torch takes 'fan_out'.
-        """
-        config = {"scale": scale, "mode": mode, "distribution": distribution}
-        return {"class_name": "VarianceScaling", "config": config}
-
-    @staticmethod
-    def torch_default() -> Initializer:
-        """Uniform within 1/sqrt(fan_in), which torch gives to every layer."""
-        return Builder.variance_scaling(1 / 3, "fan_in", "uniform")
+class Builder(TokenLayers):
+    """Adds layers to a functional model; every method takes and returns Keras tensors, NHWC."""
 
     # Convolutions
 
@@ -100,7 +54,7 @@ class Builder:
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer or self.kernel_initializer,
-            bias_initializer=self._constant(bias_initializer),
+            bias_initializer=self.constant(bias_initializer),
             name=name,
         )(x)
 
@@ -259,7 +213,7 @@ class Builder:
             units,
             activation=activation,
             kernel_initializer=kernel_initializer or self.kernel_initializer,
-            bias_initializer=self._constant(bias_initializer),
+            bias_initializer=self.constant(bias_initializer),
             name=name,
         )(x)
 
@@ -320,6 +274,18 @@ class Builder:
         """Appends feature maps of zeros until there are ``channels``."""
         return _layers.PadChannels(channels, name=name)(x)
 
+    def slice_channels(self, x: Tensor, start: int, stop: int, *, name: str) -> Tensor:
+        """The feature maps from ``start`` to before ``stop``."""
+        return _channel_layers.SliceChannels(start, stop, name=name)(x)
+
+    def shuffle_channels(self, x: Tensor, groups: int, *, name: str) -> Tensor:
+        """Deals the feature maps of so many groups out in turns."""
+        return _channel_layers.ShuffleChannels(groups, name=name)(x)
+
+    def scale(self, x: Tensor, factor: float, *, name: str) -> Tensor:
+        """Every value times a constant."""
+        return keras.layers.Rescaling(factor, name=name)(x)
+
     def concat(self, tensors: Sequence[Tensor], *, name: str) -> Tensor:
         """Joins feature maps along the channels."""
         return keras.layers.Concatenate(axis=-1, name=name)(tensors)
@@ -327,7 +293,3 @@ class Builder:
     def add(self, tensors: Sequence[Tensor], *, name: str) -> Tensor:
         """The sum of feature maps."""
         return keras.layers.Add(name=name)(tensors)
-
-    def _constant(self, bias: float | None) -> Initializer:
-        value = self.bias_initializer if bias is None else bias
-        return {"class_name": "Constant", "config": {"value": value}}

@@ -15,14 +15,15 @@ def layer_params(layer: keras.Layer) -> int:
 
 
 def layer_macs(layer: keras.Layer) -> int:
-    """Multiply-adds of one convolution or fully connected layer for one image, else 0.
+    """Multiply-adds of one convolution, fully connected layer or attention for one image, else 0.
 
     A kernel is applied once at each position of the output: [height, width, in/groups, out] of a
     convolution, [height, width, channels, 1] of a depthwise one, [in, out] of a dense layer.
+    Attention, which has no kernel, says itself what its products take.
     """
     kernel = getattr(layer, "kernel", None)
     if kernel is None:
-        return 0
+        return int(getattr(layer, "multiply_adds", 0))
     positions = layer.output.shape[1:-1]
     return math.prod(positions) * math.prod(kernel.shape)
 

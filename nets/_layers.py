@@ -130,11 +130,12 @@ class StochasticDepth(Dropout):
     Scaled by 1/(1-rate) in training, where the paper scales by (1-rate) at test time.
     """
 
-    def __init__(self, rate: float, **kwargs: Any):
-        super().__init__(rate, **{**kwargs, "noise_shape": (None, 1, 1, 1)})
+    def build(self, input_shape: Any) -> None:
+        """Takes note of the number of axes."""
+        self.noise_shape = (None, *self._mask_shape(keras.KerasTensor(input_shape)))
 
     def _mask_shape(self, inputs: Any) -> tuple[int, ...]:
-        return (1, 1, 1)
+        return (1,) * (len(inputs.shape) - 1)
 
 
 @_registered

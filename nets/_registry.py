@@ -83,7 +83,7 @@ class Net:
         year: of the first publication; 0 likewise.
         params: trainable parameters, auxiliary heads included; None where nobody has pinned them:
             ``python -m nets NAME`` prints what there is to pin.
-        macs: multiply-adds of convolutions and fully connected layers at ``image_size``,
+        macs: multiply-adds of convolutions, fully connected layers and attention at ``image_size``,
             auxiliary heads included; biases, normalisation and pooling are not counted. None
             likewise.
         image_size: side of the square input in pixels.

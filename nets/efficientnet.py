@@ -44,7 +44,7 @@ def efficientnet(
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_out", "untruncated_normal"))
     x = nn.conv_bn(x, divisible(32 * width), 3, 2, pad="same", name="conv1")
     x = nn.activation(x, "silu", name="conv1_silu")
-    counts = _counts(depth)
+    counts = repetitions(depth)
     done = 0
     for stage, (expansion, size, channels, _, strides) in enumerate(STAGES, start=2):
         for index in range(counts[stage - 2]):
@@ -68,7 +68,8 @@ def efficientnet(
     return nn.fc(x, num_classes, kernel_initializer=uniform, name="fc")
 
 
-def _counts(depth: float) -> list[int]:
+def repetitions(depth: float) -> list[int]:
+    """The layers of each stage: table 1's, times ``depth``, rounded up."""
     return [math.ceil(layers * depth) for *_, layers, _ in STAGES]
 
 
@@ -76,7 +77,7 @@ def _feature_maps(image_size: int, width: float, depth: float) -> dict[str, tupl
     """The ends of the stages; units that stand alone end in their projection."""
     side = -(-image_size // 2)
     maps = {"conv1_silu": (side, divisible(32 * width))}
-    for stage, count in enumerate(_counts(depth), start=2):
+    for stage, count in enumerate(repetitions(depth), start=2):
         *_, channels, _, strides = STAGES[stage - 2]
         side = -(-side // strides)
         end = f"block{stage}_{count}" if count > 1 else f"block{stage}_1_project_bn"

@@ -43,7 +43,8 @@ def stem(nn: Builder, x: Tensor) -> Tensor:
     return nn.concat([strided, pooled], name="mixed_5a")  # 35
 
 
-def _pooled(nn: Builder, x: Tensor, width: int, name: str) -> Tensor:
+def pooled(nn: Builder, x: Tensor, width: int, name: str) -> Tensor:
+    """Average pooling, and a 1x1 convolution."""
     x = nn.avg_pool(x, 3, 1, same=True, name=f"{name}_pool")
     return nn.conv_bn_relu(x, width, 1, name=f"{name}_pool_proj")
 
@@ -53,7 +54,7 @@ def inception_a(nn: Builder, x: Tensor, name: str) -> Tensor:
     point = branch(nn, x, f"{name}_1x1", (96, 1))
     single = branch(nn, x, f"{name}_3x3", (64, 1), (96, 3))
     double = branch(nn, x, f"{name}_double3x3", (64, 1), (96, 3), (96, 3))
-    return nn.concat([point, single, double, _pooled(nn, x, 96, name)], name=name)
+    return nn.concat([point, single, double, pooled(nn, x, 96, name)], name=name)
 
 
 def reduction_a(nn: Builder, x: Tensor, name: str) -> Tensor:
@@ -71,7 +72,7 @@ def inception_b(nn: Builder, x: Tensor, name: str) -> Tensor:
     double = branch(
         nn, x, f"{name}_double7x7", (192, 1), (192, high), (224, wide), (224, high), (256, wide)
     )
-    return nn.concat([point, single, double, _pooled(nn, x, 128, name)], name=name)
+    return nn.concat([point, single, double, pooled(nn, x, 128, name)], name=name)
 
 
 def reduction_b(nn: Builder, x: Tensor, name: str) -> Tensor:
@@ -94,7 +95,7 @@ def inception_c(nn: Builder, x: Tensor, name: str) -> Tensor:
         for of, y in (("3x3", single), ("double3x3", double))
         for size in (wide, high)
     ]
-    return nn.concat([point, *ends, _pooled(nn, x, 256, name)], name=name)
+    return nn.concat([point, *ends, pooled(nn, x, 256, name)], name=name)
 
 
 def inception_v4(
@@ -117,11 +118,16 @@ def inception_v4(
     logits = nn.fc(x, num_classes, name="classifier")
     if not auxiliary:
         return logits
-    y = nn.avg_pool(before_reduction, 5, 3, name="aux1_pool")  # 5
-    y = nn.conv_bn_relu(y, 128, 1, name="aux1_conv1")
-    y = nn.conv_bn_relu(y, 768, 5, name="aux1_conv2")  # 1
-    y = nn.global_avg_pool(y, name="aux1_pool2")
-    return {"logits": logits, "aux1": nn.fc(y, num_classes, name="aux1_classifier")}
+    return {"logits": logits, "aux1": auxiliary_head(nn, before_reduction, num_classes)}
+
+
+def auxiliary_head(nn: Builder, x: Tensor, num_classes: int) -> Tensor:
+    """TF-slim's, on the feature maps of 17x17."""
+    x = nn.avg_pool(x, 5, 3, name="aux1_pool")  # 5
+    x = nn.conv_bn_relu(x, 128, 1, name="aux1_conv1")
+    x = nn.conv_bn_relu(x, 768, 5, name="aux1_conv2")  # 1
+    x = nn.global_avg_pool(x, name="aux1_pool2")
+    return nn.fc(x, num_classes, name="aux1_classifier")
 
 
 NETS = (

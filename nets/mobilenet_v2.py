@@ -31,12 +31,13 @@ def mobilenet_v2(
     x: Tensor,
     num_classes: int,
     *,
+    stem_stride: int = 2,
     width_multiplier: float = 1.0,
     dropout: float = 0.2,
 ) -> Tensor:
     """Table 2; initialiser, dropout and padding are TF-slim's, the authors' release."""
     nn = nn.using(kernel_initializer=nn.truncated_normal(0.09))
-    x = nn.conv_bn(x, divisible(32 * width_multiplier), 3, 2, pad="same", name="conv1")  # 112
+    x = nn.conv_bn(x, divisible(32 * width_multiplier), 3, stem_stride, pad="same", name="conv1")
     x = nn.activation(x, "relu6", name="conv1_relu6")
     for stage, (expansion, width, count, strides) in enumerate(STAGES, start=2):
         for index in range(count):
@@ -81,5 +82,28 @@ NETS = (
         ),
         batch_norm=BatchNorm(momentum=0.997, epsilon=1e-3),  # TF-slim's
         decay="kernels_but_depthwise",  # likewise
+    ),
+    Net(
+        name="mobilenet_v2_64px",
+        body=mobilenet_v2,
+        arguments={"stem_stride": 1},
+        paper="ours, after M. Sandler, A. Howard, M. Zhu, A. Zhmoginov, L.-C. Chen 2018",
+        year=2018,
+        params=3_504_872,
+        macs=99_074_048,
+        image_size=64,
+        feature_maps={
+            "conv1_relu6": (64, 32),
+            "block3b": (32, 24),
+            "block4c": (16, 32),
+            "block6c": (8, 96),
+            "conv9_relu6": (4, 1280),
+        },
+        batch_norm=BatchNorm(momentum=0.9, epsilon=1e-5),
+        decay="kernels_but_depthwise",
+        departures=(
+            "the first convolution has no strides; constants of batch normalisation for short "
+            "trainings",
+        ),
     ),
 )

@@ -59,14 +59,10 @@ class BatchMaker:
         return made.prefetch(2).with_options(dataset_options.unattended())
 
     def _decode(self, records: tf.Tensor, seed: tf.Tensor) -> Batch:
-        """Parses and draws for a whole chunk, then runs the host chain example by example."""
+        """Parses, draws and runs the host chain for a whole chunk."""
         examples = self._dataset.parse(records)
         drawn = self._chains.host.draw(examples, seed)
-        images = tf.map_fn(
-            lambda single: self._chains.host.apply(*single)["image"],
-            (examples, drawn),
-            fn_output_signature=tf.TensorSpec(self._chains.shape, tf.uint8),
-        )
+        images = self._chains.host.images(examples, drawn, self._chains.shape)
         return {"image": images, "label": examples["label"]}
 
     def _synthetic(self, chunk: int) -> Callable[[tf.Tensor, tf.Tensor], Batch]:

@@ -25,6 +25,12 @@ class PipelineBenchmarkConfig(Settings):
     )
     seconds: float = flag(1.5, "How long each measurement lasts.", within="(0, inf)")
     epochs: int = flag(0, "Instead: deliver so many epochs and print how the memory grows.")
+    cores: int = flag(
+        0,
+        "Instead: what a machine of so many cores like these could be given to decode, with "
+        "waiting in place of decoding; 0: not.",
+        within="[0, 4096]",
+    )
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
@@ -47,6 +53,8 @@ def main() -> None:
     pipeline = InputPipeline(open_dataset(config.pipeline), config.pipeline)
     if config.epochs:
         measurement.print_memory(pipeline, config.epochs)
+    elif config.cores:
+        measurement.print_cap(pipeline, config.cores, config.seconds)
     else:
         measurement.print_stages(pipeline, config.rounds, config.seconds)
 

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -59,6 +60,63 @@ class Chain:
         for function, choices in zip(self.functions, drawn, strict=True):
             example = function.apply(example, choices)
         return example
+
+    def images(
+        self, examples: Example, drawn: tuple[Drawn, ...], shape: Sequence[int | None]
+    ) -> tf.Tensor:
+        """The images of a whole chunk after all functions, for a host chain.
+
+        What begins with a window is made at once, mirrored on the way; the rest one by one.
+
+        Args:
+            examples: of [k] before decoding.
+            drawn: for them.
+            shape: of each image after all functions.
+
+        Returns:
+            uint8 [k, *shape].
+        """
+        windows, done = self.functions[0].windows, 0
+        if windows:
+            mirrors = len(drawn) > 1 and self.functions[1].mirrors
+            flip = drawn[1]["flip"] if mirrors else tf.zeros_like(examples["label"], bool)
+            examples = examples | {"image": windows(examples, drawn[0], flip)}
+            done = 2 if mirrors else 1
+        if done == len(drawn):
+            return examples["image"]
+        rest = dataclasses.replace(self, calls=self.calls[done:], functions=self.functions[done:])
+        return tf.map_fn(
+            lambda one: rest.apply(*one)["image"],
+            (examples, drawn[done:]),
+            fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+        )
+
+    def normalized_by(self, other: "Chain") -> "Chain":
+        """This chain with another's functions in place of its own normalisation.
+
+        The normalisation are the functions that draw nothing; the other's stand where the first of
+        them does. What is drawn for this chain serves the new one too.
+
+        Raises:
+            ValueError: the other draws something, or this one has no such functions.
+        """
+        if any(function.draw for function in other.functions):
+            raise ValueError(f"{'|'.join(map(str, other.calls))} draws something")
+        places = [place for place, function in enumerate(self.functions) if not function.draw]
+        if not places:
+            raise ValueError("there is no normalisation, in whose place another could stand")
+        functions = [
+            dataclasses.replace(function, apply=lambda example, drawn: example)
+            if place in places
+            else function
+            for place, function in enumerate(self.functions)
+        ]
+        apply_other = other.apply
+        functions[places[0]] = dataclasses.replace(
+            self.functions[places[0]],
+            apply=lambda example, drawn: apply_other(example, tuple({} for _ in other.functions)),
+        )
+        return dataclasses.replace(self, functions=tuple(functions))
 
     @property
     def min_side(self) -> int:

@@ -83,6 +83,12 @@ class PipelineConfig(Settings):
         (), "EPOCH:SIZE,...: what {size} in --train_map is from that epoch on: 0:160,30:192."
     )
     train_device_map: str = flag("subtract_mean", "Device chain of training: per batch, float32.")
+    repeated_augmentation: int = flag(
+        1,
+        "How often each image comes in a global batch, drawn for anew each time: a batch has fewer "
+        "images, and an epoch, of as many steps, only this part of them.",
+        within="[1, 1000]",
+    )
     overfit_batches: int = flag(
         0,
         "Train on the first N batches only, the same pixels every epoch; 0: on everything.",

@@ -156,7 +156,7 @@ class InputPipeline:
             it).
         """
         config, steps, host = self.config, self.steps_per_epoch, self.host
-        own = config.host_reading == OWN_SHARDS
+        own, repeats = config.host_reading == OWN_SHARDS, config.repeated_augmentation
         read_batch = config.train_batch_size // host.count if own else config.train_batch_size
         length = steps * read_batch
         if config.data == SYNTHETIC:
@@ -165,21 +165,25 @@ class InputPipeline:
             nothing = tf.fill([chunk], "")
             chunks = numbers.map(lambda number: (nothing, number // length, number % length))
             return chunks if own else _dealt(chunks, config.train_batch_size, host)
+        images = -(-read_batch // repeats)  # of a batch
         order = Order(
             counts=tuple(shard.records for shard in self.dataset.split(schema.TRAIN)),
-            length=length,
+            length=steps * images,
             seed=config.seed,
             buffer=int(config.shuffle_buffer_mb * 2**20 / self.dataset.record_bytes(schema.TRAIN)),
             host=host if own else ALONE,
             same_every_epoch=config.overfit_batches > 0,
+            cores=config.threads,
         )
         chunks = order.records(
             self.dataset.shard_opener(schema.TRAIN),
-            chunk=chunk,
+            chunk=images if repeats > 1 else chunk,
             epochs=-1 if epochs is None else epochs,
             start_epoch=start // steps,
-            start_index=start % steps * read_batch,
+            start_index=start % steps * images,
         )
+        if repeats > 1:
+            chunks = _repeated(chunks, read_batch, chunk)
         return chunks if own else _dealt(chunks, config.train_batch_size, host)
 
     def file_names(self, step: int) -> list[str]:
@@ -245,6 +249,35 @@ class InputPipeline:
         """Evaluation batches of one image size each; see `whole_images`."""
         host = self.chains(Phase.EVAL).host
         return whole_images.evaluate(self.dataset, self.config, host, batch_size, split)
+
+
+def _repeated(batches: tf.data.Dataset, batch: int, chunk: int) -> tf.data.Dataset:
+    """Chunks of batches of `batch` records, each of which goes through its images several times.
+
+    Hoffer et al. 2020 (arXiv:1901.09335), Berman et al. 2019 (arXiv:1902.05509, section 3.1). The
+    images of a batch come one after another, and then again, each time with draws of their own, up
+    to the size of the batch: 2048 are 683 images three times, but the last one twice. So functions
+    that mix pairs mix different images. As in timm's and torchvision's samplers an epoch has as
+    many examples as ever, and so the first part of its order of the images only; there the copies
+    are neighbours, dealt out to the GPUs in turns.
+
+    Args:
+        batches: elements (the records of a batch, epoch, index of the first one in the epoch's).
+        batch: examples of a batch.
+        chunk: records in a chunk; it divides `batch`.
+    """
+
+    def chunks(records: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> tf.data.Dataset:
+        images = tf.size(records, tf.int64)
+        before = index // images * batch
+
+        def part(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            places = (first + tf.range(chunk, dtype=tf.int64)) % images
+            return tf.gather(records, places), epoch, before + first
+
+        return tf.data.Dataset.range(0, batch, chunk).map(part)
+
+    return batches.flat_map(chunks)
 
 
 def _dealt(chunks: tf.data.Dataset, batch: int, host: Host) -> tf.data.Dataset:

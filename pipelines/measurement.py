@@ -9,30 +9,30 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import simplejpeg
 import tensorflow as tf
 
 from data_prep import schema
+from pipelines.batches import chunk_size
 from pipelines.chain import Chain
 from pipelines.config import Phase
 from pipelines.functions import draws
 from pipelines.functions.decoders import JpegDecoder
 from pipelines.input_pipeline import InputPipeline
+from pipelines.reading import dataset_options
 
 # Images that the stages after reading get from memory, again and again.
 _SAMPLE = 512
-
-_COSTLY_CROP = "decode_random_resized_crop"
 
 ADVICE = {
     "read": "--cache=memory or --cache=DIR on a fast disk; fewer and larger shards",
     "parse": "more cores: a batch of records is parsed at once already",
     "decode": (
-        "more cores; smaller stored images (build_tfrecords.py --size), or raw pixels "
-        "(--encoding=raw)"
+        "more cores; a data set built with --restart_markers, smaller stored images "
+        "(build_tfrecords.py --size), or raw pixels (--encoding=raw)"
     ),
-    "augment": "fewer host functions: random_flip and pca_lighting can move to --train_device_map",
-    "batch": "a batch per replica that 128 or another large number up to it divides",
+    "augment": "fewer host functions: pca_lighting and others can move to --train_device_map",
     "copy to device": "more host memory bandwidth: images travel as uint8 already",
 }
 
@@ -78,10 +78,42 @@ def print_stages(pipeline: InputPipeline, rounds: int, seconds: float) -> None:
     print(f"{'memory':24}{resident_bytes() / 2**20:>10,.0f}  MiB, of the whole process")
     slowest = min(alone, key=alone.__getitem__)
     share = together / alone[slowest]
-    advice = ADVICE[slowest]
-    if slowest == "decode" and _COSTLY_CROP in config.train_map:
-        advice += f"; decode_random_crop instead of {_COSTLY_CROP}"
-    print(f"\nverdict: {slowest} binds ({share:.0%} of what it reaches alone). Try: {advice}")
+    print(
+        f"\nverdict: {slowest} binds ({share:.0%} of what it reaches alone). Try: {ADVICE[slowest]}"
+    )
+
+
+def print_cap(pipeline: InputPipeline, cores: int, seconds: float) -> None:
+    """Measures what so many cores could be given: where reading in order, not decoding, binds.
+
+    Records are read, shuffled and put together as in training; in place of the parallel part, each
+    call waits as long as it takes to make its chunk on one core here.
+    """
+    config = dataclasses.replace(pipeline.config, map_threads=cores)
+    batch = config.train_batch_size
+    one_core = InputPipeline(pipeline.dataset, dataclasses.replace(config, map_threads=1))
+    making = _delivered("making", one_core.train(batch), batch)
+    cost = 1 / measured([making], 1, seconds)["making"][0]
+    chunk = chunk_size(batch)
+
+    def wait(records: np.ndarray) -> np.int64:
+        time.sleep(cost * len(records))
+        return np.int64(len(records))
+
+    def waited(records: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+        return tf.numpy_function(wait, [records], tf.int64, stateful=False)
+
+    chunks = InputPipeline(pipeline.dataset, config).training_records(chunk)
+    made = chunks.map(waited, num_parallel_calls=cores).prefetch(2)
+    options = dataset_options.unattended()
+    options.threading.private_threadpool_size = cores
+    made = made.with_options(options)
+    cap = measured([_delivered("cap", made, chunk)], 1, seconds)["cap"][0]
+    print(
+        f"{cores} cores like these, {1e6 * cost:.0f} us an image on each, would make "
+        f"{cores / cost:,.0f} images/s, and are given {cap:,.0f} to make: "
+        f"{'reading' if cap < 0.95 * cores / cost else 'making'} binds"
+    )
 
 
 def print_memory(pipeline: InputPipeline, epochs: int) -> None:
@@ -152,10 +184,9 @@ def stages_of(pipeline: InputPipeline) -> list[Stage]:
         "read": chunks,
         "parse": mapped((records, seeds), parse),
         "decode": mapped((parsed, drawn[:1]), _first_levels(decode)),
-        "decode and augment": mapped((parsed, drawn), _first_levels(host)),
-        "batch": tf.data.Dataset.from_tensors(pixels)
-        .repeat()
-        .map(lambda images: tf.map_fn(tf.identity, images), num_parallel_calls=threads),
+        "decode and augment": mapped(
+            (parsed, drawn), lambda examples, drawn: host.images(examples, drawn, chains.shape)
+        ),
         "together": pipeline.train(batch),
     }
     stages = [_delivered(name, batches, batch) for name, batches in delivered.items()]
@@ -167,11 +198,13 @@ def stages_of(pipeline: InputPipeline) -> list[Stage]:
     return stages
 
 
-def _first_levels(chain: Chain) -> Callable[..., tf.Tensor]:
-    """Runs the chain over examples and keeps one level of each, so that no batch is made."""
+def _first_levels(decode: Chain) -> Callable[..., tf.Tensor]:
+    """Runs a decoding function over examples; of images of several sizes one level is kept."""
+    if decode.functions[0].windows:
+        return lambda examples, drawn: decode.images(examples, drawn, [])
 
     def one(single: tuple[Any, Any]) -> tf.Tensor:
-        return chain.apply(*single)["image"][0, 0, 0]
+        return decode.apply(*single)["image"][0, 0, 0]
 
     return lambda examples, drawn: tf.map_fn(one, (examples, drawn), fn_output_signature=tf.uint8)
 

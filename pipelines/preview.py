@@ -9,6 +9,10 @@ a training with these flags begins with: same order, same seeds.
 
 import dataclasses
 import pathlib
+import shlex
+import sys
+
+from absl import flags
 
 from base import plugins
 from base.commandline import config_from_flags, flag, run
@@ -38,7 +42,7 @@ def main() -> None:
     """Writes the contact sheet that the flags ask for."""
     config = config_from_flags(PreviewConfig)
     # TensorFlow takes seconds to import; --help does not need it.
-    from base.pictures import save_png
+    from base.files import save_png
     from pipelines.contact_sheet import columns_of, painted
     from pipelines.reading.dataset import open_dataset
 
@@ -47,6 +51,10 @@ def main() -> None:
     sheet = painted(columns_of(dataset, config.pipeline, config.images))
     save_png(sheet, config.output)
     print(f"{config.images} images after each map function: {config.output}")
+    if flags.FLAGS["flagfile"].value:
+        own = ("--output", "--images")
+        words = [each for each in sys.argv[1:] if not each.startswith(own)]
+        print(f"next: {shlex.join(('python', 'trainers/train.py', *words))}")
 
 
 if __name__ == "__main__":

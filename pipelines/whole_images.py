@@ -43,11 +43,7 @@ def evaluate(
         drawn = host.draw(
             examples, draws.example_seeds(config.seed, tf.zeros_like(position), position)
         )
-        images = tf.map_fn(
-            lambda single: host.apply(*single)["image"],
-            (examples, drawn),
-            fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8),
-        )
+        images = host.images(examples, drawn, [None, None, 3])
         return {"image": images, "label": examples["label"], "position": position}
 
     grouped = records.enumerate().group_by_window(

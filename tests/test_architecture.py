@@ -26,26 +26,30 @@ DIRECTIONS = {
         *("data_prep.source", "data_prep.layouts", "data_prep.image"),
     },
     "pipelines": {"base", "data_prep.schema"},
-    "pipelines.functions": {"base", "data_prep.schema", "pipelines.config"},
+    "pipelines.functions": {"base", "data_prep.schema", "data_prep.image", "pipelines.config"},
     "pipelines.reading": {
         "base",
         *("data_prep.schema", "pipelines.config", "pipelines.functions"),
     },
     "trainers": {"base", "nets", "pipelines", "data_prep.schema"},
     "trainers.run_folder": _TRAINING,
+    "trainers.run_folder.loggers": {"base", "trainers.config", "trainers.run_folder"},
     "trainers.training": {
         *_TRAINING,
         *("trainers.run_folder", "trainers.training.devices", "trainers.weights"),
     },
     "trainers.training.devices": {"base", "pipelines"},
+    "trainers.training.measuring": {*_TRAINING, "trainers.run_folder", "trainers.training"},
     "trainers.scoring": {*_TRAINING, "trainers.run_folder", "trainers.training"},
-    "trainers.report": {*_TRAINING, "trainers.run_folder"},
+    "trainers.report": {*_TRAINING, "trainers.run_folder", "trainers.scoring.mistakes"},
     # Predictions take files the way that a data set takes them.
     "trainers.serving": {
         *_TRAINING,
         *("trainers.run_folder", "trainers.training", "data_prep.image"),
     },
     "trainers.weights": {*_TRAINING, "trainers.run_folder"},
+    # Figures are made of trained nets; nothing imports them.
+    "insight": {"base", "data_prep.schema", "trainers"},
     # It measures everything, and nothing imports it.
     "benchmarks": {"base", "nets", "pipelines", "data_prep", "trainers"},
 }
@@ -185,7 +189,7 @@ def test_no_room_is_too_full_to_find_a_file_in():
 
 
 # Numba compiles functions of arrays, and takes no object that holds them.
-_COMPILED = {"_resample"}
+_COMPILED = {"resample_lanes"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ from tests.conftest import ROOT
 LIGHT = (
     *("tests/base", "tests/data_prep/source", "tests/data_prep/image", "tests/fuzz"),
     *("tests/trainers/report", "tests/test_architecture.py"),
-    *(f"tests/trainers/run_folder/test_{name}.py" for name in ("metrics", "pruning", "records")),
+    *(
+        f"tests/trainers/run_folder/test_{name}.py"
+        for name in ("metrics", "predictions", "pruning", "records")
+    ),
     "tests/trainers/run_folder/test_provenance.py",
 )
 COLLECT = """

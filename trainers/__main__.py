@@ -1,4 +1,4 @@
-"""Lists what can stand in --schedule, --optimizer, --loss and --protocol.
+"""Lists what can stand in --schedule, --optimizer, --loss, --distillation and --protocol.
 
     python -m trainers              all of it
     python -m trainers cosine       one of them: its arguments and its whole description
@@ -17,12 +17,17 @@ def main(names: list[str]) -> None:
     """Prints what is named, or everything."""
     config = config_from_flags(catalogue.CatalogueConfig)
     # TensorFlow takes seconds to import; --help does not need it.
-    from trainers.training.losses import LOSSES
+    from trainers.training.losses import DISTILLATIONS, LOSSES
     from trainers.training.optimizers import OPTIMIZERS
     from trainers.training.schedules import SCHEDULES
 
     plugins.load(config.plugins)
-    registries = {"schedules": SCHEDULES, "optimizers": OPTIMIZERS, "losses": LOSSES}
+    registries = {
+        "schedules": SCHEDULES,
+        "optimizers": OPTIMIZERS,
+        "losses": LOSSES,
+        "distillations": DISTILLATIONS,
+    }
     sections = {title: catalogue.entries(registry) for title, registry in registries.items()}
     sections["evaluation protocols"] = protocols()
     catalogue.print_catalogue(sections, names)

@@ -23,7 +23,7 @@ from base.errors import UserError
 from trainers.config import TrainConfig
 
 if TYPE_CHECKING:
-    from trainers.training.measurement import Round
+    from trainers.training.measuring.measurement import Round
 
 WANTED_OVERHEAD = 0.03
 BARE = "the bare compiled step"
@@ -50,7 +50,7 @@ def main() -> None:
     config = config_from_flags(LoopBenchmarkConfig)
     # TensorFlow takes seconds to import; --help does not need it.
     from trainers.run_folder import plugins
-    from trainers.training import measurement
+    from trainers.training.measuring import measurement
 
     plugins.load(config.training.pipeline.plugins)
     trainer = measurement.trainer_to_measure(config.training)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from base import flag_files
-from base.commandline import Settings, config_from_flags, define_flags, flag, parse_flags
+from base.commandline import Settings, config_from_flags, flag
 from base.errors import UserError
+from base.flags_in_python import parsed
 from base.spec import parse_call
 from pipelines.config import PipelineConfig
 
@@ -26,7 +27,7 @@ OTHERWISE_COMPUTED = frozenset({"jit_compile", "deterministic", "eval_batch_size
 NOT_TRAINED = OTHERWISE_COMPUTED | {
     *("runs_dir", "experiment", "note", "resume", "data_dir", "geometry", "size"),
     *("cache", "map_threads", "checkpoint_minutes", "keep_checkpoints", "log_steps"),
-    *("diagnose_steps", "tensorboard", "tensorboard_images", "profile_steps"),
+    *("diagnose_steps", "loggers", "tensorboard", "tensorboard_images", "profile_steps"),
 }
 
 # What commands say of their flag --run.
@@ -136,6 +137,13 @@ class TrainConfig(Settings):
     warmup_epochs: float = flag(
         0.0, "Linear rise of the learning rate from 0, in epochs.", within="[0, inf)"
     )
+    layer_decay: float = flag(
+        1.0,
+        "What multiplies the learning rate from each block of layers to the one before it: the "
+        "last layer has the whole rate, the block below it this share, the next its square. A "
+        "block has the layers whose names are alike up to their number: res2a, inception_4a.",
+        within="(0, 1]",
+    )
     bias_rate_factor: float = flag(
         1.0, "What multiplies the biases' learning rate (Caffe: 2).", within="[0, inf)"
     )
@@ -161,6 +169,16 @@ class TrainConfig(Settings):
     )
     label_smoothing: float = flag(
         0.0, "Weight of the uniform distribution in the target.", within="[0, 1]"
+    )
+    teacher: str = flag(
+        "",
+        "A run, by its name as --run has it, whose best weights teach the net besides: in "
+        "inference mode, on the same images, normalised by the teacher's own --eval_device_map.",
+    )
+    distillation: str = flag(
+        "hard()",
+        "How --teacher teaches. hard(): its likeliest class is the label. soft(): by its "
+        "probabilities. A head of the net's own for it learns so, else the logits.",
     )
     weight_decay: float = flag(
         0.0,
@@ -217,7 +235,11 @@ class TrainConfig(Settings):
         "After this step, say why the loss may still be that of guessing; 0: do not look.",
         within="[0, 1e12]",
     )
-    tensorboard: bool = flag(False, "Write TensorBoard scalars too (needs the package).")
+    loggers: tuple[str, ...] = flag(
+        (),
+        "Where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow, separated by commas.",
+    )
+    tensorboard: bool = flag(False, "The same as --loggers=tensorboard.")
     tensorboard_images: int = flag(
         0,
         "How many images of the first batch, as the net sees them, go to TensorBoard.",
@@ -251,28 +273,6 @@ class TrainConfig(Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class FinderConfig:
-    """What train.py does instead of training; no run has these."""
-
-    find_learning_rate: bool = flag(
-        False,
-        "Instead of training: raise the learning rate with every step of at most an epoch, say "
-        "which one to train with, and keep no run (Smith 2017, section 3.3).",
-        group="Finding a learning rate",
-    )
-    learning_rate_picture: str = flag(
-        "learning_rate.png", "The PNG file for the losses over these rates."
-    )
-
-    def __post_init__(self) -> None:
-        """Refuses what is no picture."""
-        if pathlib.Path(self.learning_rate_picture).suffix.lower() != ".png":
-            raise UserError(
-                f"--learning_rate_picture={self.learning_rate_picture} must end in .png"
-            )
-
-
-@dataclasses.dataclass(frozen=True)
 class TrainedConfig:
     """Which of a run's weights."""
 
@@ -301,15 +301,7 @@ def parse(arguments: Sequence[str]) -> TrainConfig:
     The flags of the running command are left alone. Raises UserError for what is no flag, and for
     a flag file that cannot be read.
     """
-    values = flags.FlagValues()
-    define_flags(TrainConfig, values)
-    try:
-        rest = parse_flags(arguments, values)
-        if rest:
-            raise UserError(f"{rest[0]!r} is not a flag")
-    except UserError as error:
-        raise UserError(f"{' '.join(arguments)}: {error}") from None
-    return from_flags(values)
+    return from_flags(parsed(TrainConfig, arguments))
 
 
 def from_flags(values: flags.FlagValues = flags.FLAGS) -> TrainConfig:

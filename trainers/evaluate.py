@@ -31,9 +31,14 @@ def main() -> None:
 
     found = evaluation.evaluate(config, _say)
     print(f"written to {found.file}")
+    if found.saved:
+        print(f"predictions: {found.saved}")
     runs_dir = os.path.relpath(pathlib.Path(found.result.scored[0].run).absolute().parents[1])
     words = ("python", "trainers/runs.py", "report", f"--runs_dir={runs_dir}")
     print(f"next: {shlex.join(words)}")
+    if found.saved and not config.output:
+        words = ("python", "trainers/runs.py", "mistakes", found.result.scored[0].run)
+        print(f"next: {shlex.join(words)}")
 
 
 def _say(found: "Evaluation") -> None:
@@ -44,7 +49,8 @@ def _say(found: "Evaluation") -> None:
         if interval is not None
         for low, high in (interval,)
     )
-    print(f"{result.split}, {result.protocol}: {score.line()} over {score.images} images")
+    scales = "".join(f" {scale}" for scale in result.scales or ())
+    print(f"{result.split}, {result.protocol}{scales}: {score.line()} over {score.images} images")
     print(f"{result.interval}: {intervals}; calibration error {result.calibration_error:.3f}")
     if result.real_images is not None:
         top1 = "-" if result.real_top1 is None else f"{result.real_top1:.2%}"

@@ -12,6 +12,8 @@ as any other, so that evaluate.py, predict.py and export.py take it. The data se
 the classes: the weights' classes must be in the sorted order of the WNIDs, as all of these are.
 """
 
+import shlex
+
 from absl import flags
 
 from base import commandline
@@ -39,6 +41,8 @@ def main() -> None:
     run, said = importing.import_weights(config, file, own_size)
     print("\n".join(said))
     print(f"run folder: {run.directory}")
+    words = ("python", "trainers/evaluate.py", f"--run={run.directory}")
+    print(f"next: {shlex.join(words)}")
 
 
 if __name__ == "__main__":

@@ -7,19 +7,16 @@
 Any file that Pillow opens, and directories of them. Where an image's folder has the name of a class
 (a WNID), the class is said, too, and how often it was found. The preprocessing is that of the run's
 evaluation, the data set's own resizing and JPEG compression included. `--picture=out.png` draws the
-first 100 images with their predictions, `--saliency=out.png` the pixels that these depend on.
+first 100 images with their predictions; with `--explain=gradcam,occlusion` also which parts of them
+these depend on.
 """
 
 import json
 import sys
-from typing import TYPE_CHECKING
 
 from base import commandline
 from base.errors import UserError
 from trainers.serving.config import PredictConfig
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 def main(arguments: list[str]) -> None:
@@ -29,13 +26,18 @@ def main(arguments: list[str]) -> None:
         raise UserError("no run is named: --run=runs/EXPERIMENT/NUMBER")
     if not arguments:
         raise UserError("no files are named: predict.py --run=RUN FILES_OR_DIRS...")
+    from base.files import save_png
     from trainers.run_folder.finding import find_run
     from trainers.serving import predictions
     from trainers.serving.classifier import Classifier
-    from trainers.serving.pictures import MOST_IMAGES, saliency, sheet
+    from trainers.serving.explanations import explainer
+    from trainers.serving.pictures import MOST_IMAGES, explained_sheet, sheet
 
     files = predictions.find_files(arguments)
     classifier = Classifier(find_run(config.run), config.trained)
+    wnid, layer = config.explain_class, config.explain_layer
+    explained = classifier.label(wnid, "--explain_class") if wnid else None
+    explainers = [explainer(classifier, method, layer) for method in config.explain]
     drawn: list[predictions.Prediction] = []
     truths: list[predictions.Truth] = []
     fault: UserError | None = None
@@ -47,8 +49,7 @@ def main(arguments: list[str]) -> None:
             keep_going=config.keep_going,
             top=config.top,
         ):
-            said = json.dumps(found.as_json()) if config.json else "\n".join(found.lines())
-            print(said, flush=True)
+            print(json.dumps(found.as_json()) if config.json else found, flush=True)
             if found.truth:
                 truths.append(found.truth)
             if len(drawn) < MOST_IMAGES:
@@ -60,18 +61,14 @@ def main(arguments: list[str]) -> None:
     if truths and not config.json:
         print(predictions.truth_line(truths))
     if config.picture:
-        _save(sheet(drawn, [each.crop for each in drawn]), config.picture)
-    if config.saliency:
-        _save(sheet(drawn, saliency(classifier, drawn)), config.saliency)
+        labels = [each.labels[0] if explained is None else explained for each in drawn]
+        save_png(
+            explained_sheet(drawn, explainers, labels) if explainers else sheet(drawn),
+            config.picture,
+        )
+        print(f"drawn: {config.picture}", file=sys.stderr)
     if fault:
         raise fault
-
-
-def _save(picture: "Image.Image", path: str) -> None:
-    from base.pictures import save_png
-
-    save_png(picture, path)
-    print(f"drawn: {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
     python trainers/runs.py list             every run: net, accuracy, the paper's, speed, state
     python trainers/runs.py show RUN         one run: flags, data, environment, scores, notes
     python trainers/runs.py diff RUN RUN     two runs: flags, net source, data, metrics
+    python trainers/runs.py mistakes RUN     what an evaluation with --save_predictions found wrong
     python trainers/runs.py note RUN TEXT    adds a dated line to the run's notes.md
     python trainers/runs.py prune [RUN ...]  removes checkpoints but the last and the best
     python trainers/runs.py resume RUN       continues a run; a finished one with --train_epochs=N
-    python trainers/runs.py report           writes one HTML page about all runs
+    python trainers/runs.py report [RUN ...] writes one HTML page about all runs, or about these;
+                                             with --watch again and again, while they are trained
 
 RUN is a run folder, EXPERIMENT/NUMBER in --runs_dir, or EXPERIMENT for its newest run.
 """
@@ -22,6 +24,7 @@ from base.errors import UserError
 from base.files import atomic
 from base.tensorflow_start import start_tensorflow
 from trainers.config import NET_DIR
+from trainers.run_folder.folder import FIGURES_DIR
 from trainers.run_folder.records import BROKEN, RUNNING, RunRecord, find_record, find_records
 
 
@@ -38,7 +41,20 @@ class RunsConfig(Settings):
     )
     train_steps: int = flag(0, "resume: the same in steps.", within="[0, 1e12]")
     replicas: str = flag("", "resume: on what it goes on, as --replicas of train.py.")
-    output: str = flag("", "report: the HTML file (default: report.html in --runs_dir).")
+    output: str = flag(
+        "",
+        "report: the HTML file (default: report.html in --runs_dir). mistakes: the PNG file "
+        "(default: mistakes.png in the run's folder of figures).",
+    )
+    watch: bool = flag(
+        False,
+        "report: write it anew whenever a run has changed, until Ctrl-C; the open page follows.",
+    )
+    evaluation: str = flag(
+        "",
+        "mistakes: of which evaluation, as center_crop_validation (default: the newest that has "
+        "saved predictions).",
+    )
 
     @property
     def directory(self) -> pathlib.Path:
@@ -79,6 +95,20 @@ def diff(config: RunsConfig, names: list[str]) -> None:
         print(diff.diff_text(a, b))
     elif not diff.run_tool(a, b, config.tool):
         print(f"{a.directory} and {b.directory} have the same flags and the same net source")
+
+
+def show_mistakes(config: RunsConfig, names: list[str]) -> None:
+    """Prints what a run gets wrong, and draws it."""
+    from base.files import save_png
+    from trainers.report.mistakes import PICTURE_FILE, mistakes_picture, mistakes_text
+
+    _expect(names, "RUN")
+    record = config.records(names)[0]
+    said = record.predictions(config.evaluation)
+    print(mistakes_text(said))
+    path = config.output or str(record.directory / FIGURES_DIR / PICTURE_FILE)
+    save_png(mistakes_picture(said, f"{record.name}: {said.split}, {said.protocol}"), path)
+    print(f"\ndrawn: {path}")
 
 
 def note(config: RunsConfig, names: list[str]) -> None:
@@ -148,30 +178,43 @@ def resume(config: RunsConfig, names: list[str]) -> None:
 
 
 def report(config: RunsConfig, names: list[str]) -> None:
-    """Writes the report."""
-    from trainers.report import page
+    """Writes the report, once or as long as runs go on."""
+    from trainers.report import page, watching
+    from trainers.run_folder.finding import run_folders
 
-    _expect(names, "")
     path = pathlib.Path(config.output) if config.output else config.directory / "report.html"
-    records = config.records([])
-    page.write(path, records)
-    print(f"{len(records)} run{'' if len(records) == 1 else 's'}: {path}")
+    records = config.records(names)
+
+    def say(count: int) -> None:
+        print(f"{count} run{'' if count == 1 else 's'}: {path}", flush=True)
+
+    def folders() -> list[pathlib.Path]:
+        return [r.directory for r in records] if names else run_folders(config.directory)
+
+    if config.watch:
+        watching.watch(folders, config.directory, path, say)
+    else:
+        page.write(path, records)
+        say(len(records))
 
 
 COMMANDS: dict[str, Callable[[RunsConfig, list[str]], None]] = {
     "list": list_runs,
     "show": show,
     "diff": diff,
+    "mistakes": show_mistakes,
     "note": note,
     "prune": prune,
     "resume": resume,
     "report": report,
 }
 
-# Which sub-command a flag belongs to, where it is one's alone.
-_OWN_FLAGS = {"dry_run": "prune", "tool": "diff", "output": "report"} | dict.fromkeys(
-    ("data_dir", "train_epochs", "train_steps", "replicas"), "resume"
-)
+# Which sub-commands a flag belongs to, where it is not all's.
+_OWN_FLAGS = {
+    **{"dry_run": ("prune",), "tool": ("diff",), "evaluation": ("mistakes",), "watch": ("report",)},
+    "output": ("mistakes", "report"),
+    **dict.fromkeys(("data_dir", "train_epochs", "train_steps", "replicas"), ("resume",)),
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -182,9 +225,9 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{found}: there are {', '.join(COMMANDS)} (--help says what each does)")
     name, *rest = arguments
     for line, differs in flag_lines(config):
-        owner = _OWN_FLAGS.get(line[2:].partition("=")[0], name)
-        if differs and owner != name:
-            raise UserError(f"{line} is a flag of {owner}, not of {name}")
+        owners = _OWN_FLAGS.get(line[2:].partition("=")[0], (name,))
+        if differs and name not in owners:
+            raise UserError(f"{line} is a flag of {' and '.join(owners)}, not of {name}")
     COMMANDS[name](config, rest)
 
 

@@ -12,7 +12,8 @@ interruption continues the run. With --find_learning_rate it proposes a rate, an
 
 from base import commandline
 from base.errors import UserError
-from trainers.config import FinderConfig, TrainConfig, from_flags
+from trainers.config import TrainConfig, from_flags
+from trainers.training.measuring.config import FinderConfig
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
         raise UserError("no net is named: --net=NAME, or --flagfile=flags/NAME.cfg")
     finder = commandline.config_from_flags(FinderConfig)
     if finder.find_learning_rate:
-        from trainers.training.learning_rate import find_learning_rate
+        from trainers.training.measuring.learning_rate import find_learning_rate
 
         find_learning_rate(config, finder.learning_rate_picture)
         return

@@ -20,10 +20,10 @@ import numpy as np
 from data_prep.image.compiled import compiled
 
 CUBIC_A = -0.5  # Keys 1981, equation 4: the third-order kernel
-_AREA_BITS = 8  # 256 * 255 is the largest sum of an average
+AREA_BITS = 8  # 256 * 255 is the largest sum of an average
 _CUBIC_BITS = 7  # the cubic's negative weights sum to -1/8 at most
 _CUBIC_BIAS = 64  # levels, which keep its sums from 0 and below 2^16
-_AREA_HALF = 1 << (_AREA_BITS - 1)  # to round by a shift
+_AREA_HALF = 1 << (AREA_BITS - 1)  # to round by a shift
 _CUBIC_HALF = (_CUBIC_BIAS << _CUBIC_BITS) + (1 << (_CUBIC_BITS - 1))
 
 
@@ -60,12 +60,12 @@ def resample(
     result = np.empty((rows, columns, 4), np.uint8)
     down = _weights(h, height, (height - rows) // 2, rows, 1)
     across = _weights(w, width, (width - columns) // 2, columns, 4)
-    _resample(image.reshape(h, -1), *down, *across, result.reshape(rows, -1))
+    resample_lanes(image.reshape(h, -1), *down, *across, result.reshape(rows, -1))
     return result
 
 
 @compiled
-def _resample(  # type: ignore[no-untyped-def]
+def resample_lanes(  # type: ignore[no-untyped-def]
     image,
     row_first,
     row_weights,
@@ -111,7 +111,7 @@ def _settle(sums, cubic):  # type: ignore[no-untyped-def]
             sums[i] = min(max(level, 0), 255)
     else:
         for i in range(len(sums)):
-            sums[i] >>= _AREA_BITS
+            sums[i] >>= AREA_BITS
 
 
 @functools.lru_cache(maxsize=4096)
@@ -121,7 +121,7 @@ def _weights(source: int, target: int, start: int, count: int, repeat: int) -> _
     cubic = target > source
     pixels, exact = (_cubic_weights if cubic else _area_weights)(source, target, outputs)
     # Rounding the running sums keeps each output's sum exact: flat areas stay as they are.
-    steps = np.rint(np.cumsum(exact, axis=1) * (1 << (_CUBIC_BITS if cubic else _AREA_BITS)))
+    steps = np.rint(np.cumsum(exact, axis=1) * (1 << (_CUBIC_BITS if cubic else AREA_BITS)))
     integers = np.diff(steps.astype(np.int32), axis=1, prepend=0).astype(np.uint16)
     taps = min(pixels.shape[1], source)
     first = np.clip(pixels[:, 0], 0, source - taps)

@@ -8,6 +8,7 @@ command that asks for something else in the same directory is refused.
 
 import dataclasses
 import errno
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -268,3 +269,13 @@ def _begin(planned: Build, directory: epath.Path) -> None:
         if error.errno == errno.ENOSPC:
             raise
         raise UserError(cannot_make(directory, error)) from None
+
+
+def next_lines(directory: epath.Path, manifest: schema.Manifest) -> list[str]:
+    """What to do with a finished data set: commands with a recipe for images of its kind."""
+    recipe = "demo" if manifest.generated else "alexnet"
+    if manifest.settings.geometry != "none" and manifest.settings.size < 256:
+        recipe = "tiny/resnet18_narrow"
+    flags = (f"--flagfile=flags/{recipe}.cfg", f"--data_dir={directory}")
+    scripts = ("pipelines/preview.py", "trainers/train.py")
+    return [f"next: {shlex.join(('python', script, *flags))}" for script in scripts]

@@ -17,6 +17,7 @@ from pipelines.functions.map_function import (
     describe_box,
     on_image,
 )
+from pipelines.functions.windows import windows_of
 
 
 @MAP_FUNCTIONS.register
@@ -117,7 +118,12 @@ def _decode_box(draw: Draw, size: int, decoder: Decoder, *, min_side: int) -> Ma
         image = decoder.crop(example, drawn["box"])
         return example | {"image": tf.ensure_shape(image, [size, size, 3])}
 
-    return MapFunction(apply, Place.ENCODED, draw, min_side=min_side, describe=describe_box)
+    def windows(examples: Example, drawn: Drawn, mirrored: tf.Tensor) -> tf.Tensor:
+        return windows_of(decoder.window, examples, drawn["box"], mirrored, size)
+
+    return MapFunction(
+        apply, Place.ENCODED, draw, min_side=min_side, windows=windows, describe=describe_box
+    )
 
 
 def check_size(size: int) -> None:

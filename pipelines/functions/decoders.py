@@ -1,15 +1,20 @@
 """From stored bytes to pixels, one decoder for each way in which a data set stores images.
 
-JPEG is by far the common case and the costly one: a decoder's `crop` decodes only the rows and the
-columns of blocks that the crop needs.
+JPEG is by far the common case and the costly one: a decoder decodes no more than a crop needs.
+`crop` does so in TensorFlow's graph; `window`, outside of it, is what batches are made by
+(`windows`), and gives the same pixels to the bit.
 """
 
 import dataclasses
 from typing import Protocol
 
+import numpy as np
+import simplejpeg
 import tensorflow as tf
 
+from data_prep.image import jpeg_segments
 from pipelines.config import ACCURATE, FAST
+from pipelines.functions.windows import Window
 
 
 class Decoder(Protocol):
@@ -23,6 +28,9 @@ class Decoder(Protocol):
 
     def crop(self, example: dict[str, tf.Tensor], box: tf.Tensor) -> tf.Tensor:
         """The part of it in `box`, int32 [4]: top, left, height, width."""
+
+    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray) -> Window:
+        """A part that holds `box`, int32 [4], of one image of so many rows and columns."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +64,24 @@ class JpegDecoder:
             return _slice(self.decode(example), box)
         return tf.io.decode_and_crop_jpeg(example["image"], box, channels=3, **self._options())
 
+    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray) -> Window:
+        """See Decoder."""
+        fast = self.accuracy == FAST
+        room = np.empty(len(data), np.uint8)
+        margin = 0 if fast else jpeg_segments.MARGIN
+        length, top, left = jpeg_segments.cut(np.frombuffer(data, np.uint8), box, margin, room)
+        try:
+            pixels = simplejpeg.decode_jpeg(
+                room[:length],
+                colorspace="RGBA",
+                fastdct=fast,
+                fastupsample=fast,
+                strict=length < len(data),  # what is left out at the end is no mistake
+            )
+        except ValueError:  # none of the plain ones: let TensorFlow try
+            return _whole(self.decode({"image": data}).numpy(), box)
+        return Window(pixels.view(np.uint32)[..., 0], top, left)
+
     def _options(self) -> dict[str, object]:
         fast = self.accuracy == FAST
         return {
@@ -80,6 +106,10 @@ class RawDecoder:
     def crop(self, example: dict[str, tf.Tensor], box: tf.Tensor) -> tf.Tensor:
         """See Decoder."""
         return _slice(self.decode(example), box)
+
+    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray) -> Window:
+        """See Decoder."""
+        return _whole(np.frombuffer(data, np.uint8).reshape(*shape, 3), box)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +154,12 @@ class AnyDecoder:
             lambda: _slice(tf.io.decode_png(example["image"], channels=3), box),
         )
 
+    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray) -> Window:
+        """See Decoder."""
+        if data.startswith(b"\xff\xd8"):
+            return self.jpeg.window(data, shape, box)
+        return _whole(tf.io.decode_png(data, channels=3).numpy(), box)
+
 
 @dataclasses.dataclass(frozen=True)
 class DecodedImage:
@@ -141,6 +177,18 @@ class DecodedImage:
         """See Decoder."""
         return _slice(example["image"], box)
 
+    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray) -> Window:
+        """Not called: who has the pixels makes no batches of bytes."""
+        raise NotImplementedError
+
 
 def _slice(image: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     return image[box[0] : box[0] + box[2], box[1] : box[1] + box[3]]
+
+
+def _whole(image: np.ndarray, box: np.ndarray) -> Window:
+    """The window of uint8 [H, W, 3] that is the box alone."""
+    top, left, height, width = box
+    pixels = np.empty([height, width, 4], np.uint8)
+    pixels[..., :3] = image[top : top + height, left : left + width]
+    return Window(pixels.view(np.uint32)[..., 0], 0, 0)

@@ -30,7 +30,7 @@ def random_flip(probability: float = 0.5) -> MapFunction:
         flip = _flip_batch if example["image"].shape.rank == 4 else _flip_image
         return example | {"image": flip(example["image"], drawn["flip"])}
 
-    return MapFunction(apply, Place.IMAGE | Place.BATCH, draw)
+    return MapFunction(apply, Place.IMAGE | Place.BATCH, draw, mirrors=True)
 
 
 @MAP_FUNCTIONS.register

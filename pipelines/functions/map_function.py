@@ -28,6 +28,9 @@ Example = dict[str, Any]
 Drawn = dict[str, tf.Tensor]
 Draw = Callable[[Example, tf.Tensor], Drawn]
 Apply = Callable[[Example, Drawn], Example]
+# From a chunk of [k] encoded examples, what was drawn for it, and which are to be mirrored, bool
+# [k], to their images.
+Windows = Callable[[Example, Drawn, tf.Tensor], tf.Tensor]
 
 
 class Place(enum.Flag):
@@ -71,6 +74,9 @@ class MapFunction:
         pairs: whether it mixes examples 2k and 2k+1 of a batch.
         describe: what was drawn for one example, in words.
         normalizes: whether it sets the scale or offset of the levels, which happens only once.
+        windows: the same as `apply` for a whole chunk, and mirrored on the way; None: it has only
+            `apply`.
+        mirrors: whether it does nothing but mirror the image where it drew `flip`.
     """
 
     apply: Apply
@@ -79,6 +85,8 @@ class MapFunction:
     min_side: int = 0
     normalizes: bool = False
     pairs: bool = False
+    windows: Windows | None = None
+    mirrors: bool = False
     describe: Callable[[Mapping[str, np.ndarray]], str] = describe_plainly
 
     def __call__(self, example: Example, seed: tf.Tensor) -> Example:

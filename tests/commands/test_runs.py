@@ -82,6 +82,8 @@ def test_all_but_resume_answer_without_tensorflow(runs_dir):
 
     assert "4 runs" in run_command(RUNS, "report", at).stdout
     assert "alexnet/1" in (runs_dir / "report.html").read_text()
+    assert "1 run:" in run_command(RUNS, "report", "alexnet", at).stdout
+    assert "demo/1" not in (runs_dir / "report.html").read_text()
     assert run_command(RUNS, "list", at).stdout.splitlines() == listed, "all is as it was"
 
 
@@ -95,8 +97,8 @@ def test_help_names_the_sub_commands():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], ["no sub-command", "list, show, diff, note, prune, resume, report"]),
-        (["lst"], ["'lst'", "list, show, diff, note, prune, resume, report"]),
+        ([], ["no sub-command", "list, show, diff, mistakes, note, prune, resume, report"]),
+        (["lst"], ["'lst'", "list, show, diff, mistakes, note, prune, resume, report"]),
         (["show"], ["RUN"]),
         (["show", "demo/7"], ["'demo/7'", "demo/2"]),
         (["diff", "demo/1"], ["RUN RUN"]),

@@ -75,7 +75,10 @@ def test_what_is_written_is_read(manifest):
     text = manifest.to_json()
     again = typed_json.read(text, Manifest, schema.MANIFEST_FORMAT)
     assert again == manifest
-    before = json.dumps(dataclasses.asdict(manifest), indent=1, sort_keys=True) + "\n"
+    said = dataclasses.asdict(manifest)
+    if not said["settings"]["restart_markers"]:  # as before there was that setting
+        del said["settings"]["restart_markers"]
+    before = json.dumps(said, indent=1, sort_keys=True) + "\n"
     assert again.sha256 == hashlib.sha256(before.encode()).hexdigest()
 
 

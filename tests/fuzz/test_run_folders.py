@@ -47,7 +47,7 @@ def test_a_run_folder(fuzz, tmp_path, monkeypatch):
             assert all("\n" not in fault for fault in record.faults), record.faults
             tables.list_table([record])
             tables.show_text(record)
-            page.page([record])
+            page.page([record], runs_dir)
         finally:
             path.write_bytes(whole[name])
 

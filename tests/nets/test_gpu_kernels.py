@@ -1,6 +1,7 @@
 """Every layer of every net has kernels for GPUs, forward and backward, in each precision."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import keras
@@ -27,10 +28,18 @@ def kind_of(layer: keras.Layer) -> str:
     return json.dumps([type(layer).__name__, config, ranks], default=str)
 
 
+def of_each_sort() -> list[str]:
+    """The smallest of the nets whose names differ in numbers alone: depth is of no account here."""
+    smallest: dict[str, str] = {}
+    for name in sorted(nets.names(), key=lambda name: nets.entry(name).params or 0):
+        smallest.setdefault(re.sub(r"\d+", "", name), name)
+    return list(smallest.values())
+
+
 def kinds_of_layers() -> Iterator[keras.Layer]:
     """One layer of each kind that the nets have."""
     seen = set()
-    for name in nets.names():
+    for name in of_each_sort():
         for layer in nets.build(name).layers:
             kind = kind_of(layer)
             if kind not in seen and not isinstance(layer, keras.layers.InputLayer):

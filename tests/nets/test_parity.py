@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import nets
+from trainers.weights.names import ORIGINS, numbered_from_zero
 
 
 def randomise(model, gamma):
@@ -97,6 +98,14 @@ def in_order_of_creation(theirs, ours):
     yield theirs.get_layer("predictions"), ours.get_layer("classifier")
 
 
+def by_the_importer(theirs, ours):
+    """The layers as import_weights.py pairs them, numbered ones from the first one on."""
+    names = ORIGINS["keras", ours.name].names(nets.entry(ours.name))
+    arrays = {f"{layer.name}/": layer for layer in theirs.layers if layer.weights}
+    for name, layer in numbered_from_zero(arrays).items():
+        yield layer, ours.get_layer(names[name.removesuffix("/")])
+
+
 def transfer(pairs):
     """Copies weights. A bias before a normalisation, which we leave out, moves into its mean."""
     biases = {}
@@ -124,7 +133,7 @@ CASES = {
     "vgg19": (keras.applications.VGG19, in_graph_order, 64, 1.0),
     "densenet121": (keras.applications.DenseNet121, in_graph_order, 96, 1.0),
     "mobilenet_v1": (keras.applications.MobileNet, in_graph_order, 96, 1.0),
-    "mobilenet_v2": (keras.applications.MobileNetV2, in_graph_order, 96, 1.0),
+    "mobilenet_v2": (keras.applications.MobileNetV2, by_the_importer, 96, 1.0),
     "mobilenet_v3_large": (
         functools.partial(keras.applications.MobileNetV3Large, include_preprocessing=False),
         *(in_graph_order, 96, 0.9),
@@ -136,6 +145,7 @@ CASES = {
     "efficientnet_b0": (efficientnet, in_graph_order, 96, 1.0),
     "xception": (keras.applications.Xception, in_graph_order, 96, 1.0),
     "inception_v3": (keras.applications.InceptionV3, in_order_of_creation, 139, 1.0),
+    "inception_resnet_v2": (keras.applications.InceptionResNetV2, by_the_importer, 75, 1.0),
 }
 
 
@@ -147,7 +157,7 @@ def test_logits_equal_keras_applications(name):
         weights=None, classes=20, input_shape=(size, size, 3), classifier_activation=None
     )
     randomise(theirs, gamma)
-    options = {"auxiliary": False} if name == "inception_v3" else {}
+    options = {"auxiliary": False} if "auxiliary" in nets.entry(name).options else {}
     ours = nets.build(name, 20, size, **options)
     transfer(order(theirs, ours))
     images = 10 * np.random.default_rng(5).normal(size=(2, size, size, 3)).astype("float32")

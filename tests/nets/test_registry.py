@@ -126,7 +126,8 @@ def test_mobilenet_spares_its_depthwise_kernels():
 def test_source_files_are_what_a_net_needs(name, families):
     modules = {file.stem for file in nets.source_files(name)}
     shared = {"__init__", "_registry", "_model", "_builder", "_layers", "_linear_layers"}
-    shared |= {"_padding", "_convolutional", "_counts"}
+    shared |= {"_padding", "_convolutional", "_counts", "_settings"}
+    shared |= {"_tokens", "_token_layers", "_attention", "_channel_layers"}
     assert modules == shared | families
     assert all(file.is_file() for file in nets.source_files(name))
 

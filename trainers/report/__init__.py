@@ -1,4 +1,4 @@
 """What runs say, for people: tables, differences, published figures beside ours, one HTML page.
 
-Imports `run_folder` alone; for `runs.py`.
+Imports `run_folder` and `scoring/mistakes`, without TensorFlow; for `runs.py`.
 """

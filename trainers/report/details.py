@@ -5,62 +5,75 @@ Every text that comes from a run folder goes through `escape`.
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Mapping, Sequence
+import pathlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import msgspec
 
 from trainers.report import published
+from trainers.report.identity import identifier
+from trainers.report.mistakes import PICTURE_FILE
+from trainers.report.mistakes_html import Mistakes
+from trainers.report.pictures import Pictures
+from trainers.report.reproducing import commands_html, files_html
+from trainers.report.runs_table import notes_text
 from trainers.report.tables import percent
 from trainers.run_folder import history
 from trainers.run_folder.files import Data, Environment
-from trainers.run_folder.folder import CONTACT_SHEET_FILE
+from trainers.run_folder.folder import CONTACT_SHEET_FILE, FIGURES_DIR
 from trainers.run_folder.records import RunRecord
 
 # How much of the classes is shown: all where there are few, else the worst and the best.
 _WORST, _BEST = 8, 4
 _CONFUSIONS = 10
 
-# A contact sheet is embedded at most so wide, in pixels, as JPEG of this quality.
-_SHEET_WIDTH, _SHEET_QUALITY = 1600, 82
+# A picture is embedded at most so wide, in pixels.
+_PICTURE_WIDTH = 1200
 
 
-def identifier(record: RunRecord) -> str:
-    """The id of a run's details in the page: different names have different ones."""
-    return "run-" + "".join(c if c.isalnum() else f"_{ord(c):x}_" for c in record.name)
+def details_html(
+    record: RunRecord, pictures: Pictures, mistakes: Mistakes, place: pathlib.Path
+) -> str:
+    """One run: an <article>; its pictures and mistakes are added to the page's.
 
-
-def details_html(record: RunRecord) -> str:
-    """One run, folded up: a <details> element."""
+    `place` is the page's folder.
+    """
+    wrong = list(mistakes.blocks(record))
     best = f", best top-1 {percent(record.accuracy[0])}" if record.accuracy else ""
-    summary = (
-        f"{escape(record.name)} <small>{escape(record.net or 'net not known')}{best}, "
-        f'<span class="{record.state}">{record.state}</span></small>'
-    )
+    name = escape(record.name)
     parts = [
         _block("What is wrong", _items(record.faults)),
         _block("Scores", _scores(record)),
         _block("Beside the paper", _gate(record)),
-        *_classes(record),
-        _block("Notes", f'<p class="notes">{escape(_notes(record))}</p>' if _notes(record) else ""),
+        *([] if wrong else _classes(record)),
+        _block("Run it again", commands_html(record)),
+        _block(
+            "Notes",
+            f'<p class="notes">{escape(notes_text(record))}</p>' if notes_text(record) else "",
+        ),
         _block("Data", _pairs(_data(record.data))),
         _block("Began with", _items([record.initial.line()] if record.initial else [])),
+        _block("Taught by", _items([record.teacher.line()] if record.teacher else [])),
         _block("Trained", _items(list(map(history.in_words, record.history)))),
         _block("Environment", _pairs(_environment(record.environment))),
-        _contact_sheet(record),
+        _block("Files", files_html(record, place)),
+        *(_block(title, content, css) for title, content, css in wrong),
+        *_figures(record, pictures, left_out=(PICTURE_FILE,) if wrong else ()),
+        _contact_sheet(record, pictures),
     ]
     body = "\n".join(part for part in parts if part)
     return (
-        f'<details id="{identifier(record)}"><summary>{summary}</summary>\n'
-        f'<div class="columns">\n{body}\n</div></details>'
+        f'<article class="run" id="{identifier(record)}" tabindex="-1" aria-label="{name}">\n'
+        f'<h3 class="run-title">{name} <small>{escape(record.net or "net not known")}{best}, '
+        f'<span class="{record.state}">{record.state}</span></small></h3>\n'
+        f'<div class="columns">\n{body}\n</div></article>'
     )
 
 
 def _block(title: str, content: str, css: str = "") -> str:
-    return f'<div class="{css}"><h3>{escape(title)}</h3>{content}</div>' if content else ""
+    return f'<div class="{css}"><h4>{escape(title)}</h4>{content}</div>' if content else ""
 
 
 def _items(lines: Sequence[Any]) -> str:
@@ -151,7 +164,7 @@ def _classes(record: RunRecord) -> list[str]:
         few = len(shares) <= _WORST + _BEST
         bars = [
             (
-                f'<div class="bar" style="--share:{share:.1%}">'
+                f'<div class="share" style="--share:{share:.1%}">'
                 f"<span>{escape(name(wnid))}</span></div>",
                 percent(share),
             )
@@ -173,12 +186,6 @@ def _classes(record: RunRecord) -> list[str]:
             ),
         ]
     return []
-
-
-def _notes(record: RunRecord) -> str:
-    """The notes less their heading, which repeats the run's name."""
-    lines = record.notes.strip().splitlines()
-    return "\n".join(lines[1:] if lines and lines[0].startswith("# ") else lines).strip()
 
 
 def _data(data: Data | None) -> dict[str, str]:
@@ -221,27 +228,32 @@ def _pairs_text(pairs: Mapping[str, Any] | None) -> str:
     return ", ".join(f"{name} {value}" for name, value in (pairs or {}).items() if value)
 
 
-def _contact_sheet(record: RunRecord) -> str:
+def _contact_sheet(record: RunRecord, pictures: Pictures) -> str:
     """The run's contact sheet as an embedded picture, where its folder has one."""
     path = record.directory / CONTACT_SHEET_FILE
-    if not path.exists():
-        return ""
+    title = "First training images, after each map function"
+    return _picture(record, path, title, pictures) if path.exists() else ""
+
+
+def _figures(record: RunRecord, pictures: Pictures, left_out: Collection[str]) -> Iterator[str]:
+    """What commands have drawn of the run, by the files' names; but some that are shown already."""
+    paths = sorted((record.directory / FIGURES_DIR).glob("*.png"))
+    for path in (each for each in paths if each.name not in left_out):
+        title = path.stem.replace("_", " ").capitalize()
+        yield _picture(record, path, title, pictures)
+
+
+def _picture(record: RunRecord, path: pathlib.Path, title: str, pictures: Pictures) -> str:
+    """A picture in the run's folder, or why it is not here."""
     from PIL import Image
 
     try:
         with Image.open(path) as file:
-            picture = file.convert("RGB")
+            image = pictures.embed(file, f"{title}: {record.name}", _PICTURE_WIDTH)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        return _block("First training images", f"<p>{escape(f'{path.name}: {error}')}</p>", "wide")
-    picture.thumbnail((_SHEET_WIDTH, 100 * _SHEET_WIDTH))
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=_SHEET_QUALITY)
-    source = f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
-    image = (
-        f'<img class="contact" loading="lazy" width="{picture.width}" height="{picture.height}" '
-        f'alt="Contact sheet of the first training images of {escape(record.name)}" src="{source}">'
-    )
-    scroll = (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Contact sheet">{image}</div>'
-    )
-    return _block("First training images, after each map function", scroll, "wide")
+        return _block(title, f"<p>{escape(f'{path.name}: {error}')}</p>", "wide")
+    if image is None:
+        said = f"{escape(path.name)} is in the run's folder: the page has no room for more."
+        return _block(title, f"<p>{said}</p>", "wide")
+    region = f'class="scroll" tabindex="0" role="region" aria-label="{escape(title)}"'
+    return _block(title, f"<div {region}>{image}</div>", "wide")

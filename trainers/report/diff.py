@@ -35,6 +35,8 @@ def diff_text(a: RunRecord, b: RunRecord) -> str:
     }
     if begun := _values(_fields(a.initial), _fields(b.initial)):
         sections["initial weights"] = begun
+    if taught := _values(_fields(a.teacher), _fields(b.teacher)):
+        sections["teacher"] = taught
     lines = [f"a: {_headline(a)}", f"b: {_headline(b)}"]
     for title, content in sections.items():
         lines += ["", title, *(content or ["    nothing differs"])]

@@ -1,12 +1,11 @@
 """The report: one HTML file about all runs, which needs no server, no network and no other file.
 
-The page's looks and behaviour are in page.html, page.css and page.js beside this module; here its
-tables are written. Every text that comes from a run folder goes through `escape`.
+The page's looks and behaviour are in `static/` beside this module; here its parts are put together.
+Every text that comes from a run folder goes through `escape`.
 """
 
 from __future__ import annotations
 
-import collections
 import datetime
 import pathlib
 import string
@@ -15,156 +14,97 @@ from html import escape
 
 from base.errors import UserError
 from base.files import atomic
-from trainers.report import published
-from trainers.report.curves import color, curves_json
-from trainers.report.details import details_html, identifier
-from trainers.report.tables import VALIDATED_ON, epochs_text, percent, published_top1, several_sets
+from trainers.report import runs_table, summary
+from trainers.report.curves import embedded, runs_json
+from trainers.report.details import details_html
+from trainers.report.mistakes_html import Mistakes
+from trainers.report.pictures import Pictures
+from trainers.run_folder.metrics import FEW_LOSSES, SPIKE, USUAL_SHARE
 from trainers.run_folder.records import RunRecord
 
-_PARTS = pathlib.Path(__file__).parent
+# What a run's details take without their pictures, about.
+_BYTES_OF_DETAILS = 10_000
 
-# Flags that say where a run went and why, not what it did.
-_UNINTERESTING = ("experiment", "runs_dir", "note", "resume")
+_STATIC = pathlib.Path(__file__).parent / "static"
+_STYLES = ("uplot/uPlot.min.css", "page.css", "parts.css", "mistakes.css")
+# In the order in which each uses those before it; all are one function's body.
+_SCRIPTS = (
+    "view.js",
+    "theme.js",
+    "filters.js",
+    "series.js",
+    "reading.js",
+    "gestures.js",
+    "charts.js",
+    "legend.js",
+    "table.js",
+    "flags.js",
+    "mistakes.js",
+    "details.js",
+    "reload.js",
+)
 
 
-def write(path: pathlib.Path, records: Sequence[RunRecord]) -> None:
+def write(path: pathlib.Path, records: Sequence[RunRecord], *, reload: int = 0) -> None:
     """Writes the report about these runs, whole or not at all.
 
-    Raises UserError where the file cannot be written.
+    Args:
+        path: the HTML file; its links to the runs' files are relative to its folder.
+        records: the runs.
+        reload: after how many seconds the page loads itself anew; 0: never.
+
+    Raises:
+        UserError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path, "w") as file:
-            file.write(page(records))
+            file.write(page(records, path.parent, reload=reload))
     except OSError as error:
         raise UserError(f"--output={path} cannot be written: {error.strerror}") from None
 
 
-def page(records: Sequence[RunRecord]) -> str:
-    """The report about these runs, as the text of an HTML file."""
-    experiments = len({record.experiment for record in records})
-    counts = collections.Counter(record.state for record in records)
-    states = ", ".join(f"{count} {state}" for state, count in counts.items())
-    template = string.Template((_PARTS / "page.html").read_text(encoding="utf-8"))
-    return template.substitute(
+def page(records: Sequence[RunRecord], place: pathlib.Path, *, reload: int = 0) -> str:
+    """The report about these runs, as the text of an HTML file that is to lie in `place`."""
+    flags = runs_table.differing_flags(records)
+    table = runs_table.RunsTable(records, flags)
+    runs = table.html()
+    settings = {"spike": SPIKE, "usualShare": USUAL_SHARE, "few": FEW_LOSSES}
+    data = embedded({"runs": runs_json(records), "flags": flags, "settings": settings})
+    pictures = Pictures(len(runs) + len(data) + _BYTES_OF_DETAILS * len(records))
+    mistakes = Mistakes(pictures)
+    return string.Template(_static("page.html")).substitute(
         title="ILSVRC runs",
-        summary=f"{_count(len(records), 'run')} of {_count(experiments, 'experiment')}"
-        + (f": {states}" if states else "")
-        + f". Written on {datetime.date.today()}.",
-        runs=_runs_table(records),
-        flags=_flags_table(records),
-        details="\n".join(map(details_html, records)) or "<p>There is no run yet.</p>",
-        data=curves_json(records),
-        style=(_PARTS / "page.css").read_text(encoding="utf-8"),
-        script=(_PARTS / "page.js").read_text(encoding="utf-8"),
+        summary=escape(summary.counted(records)),
+        written=f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}",
+        reload=reload,
+        tiles=summary.tiles_html(records),
+        runs=runs,
+        columns=table.choices(),
+        details=_details(records, pictures, mistakes, place),
+        data=data,
+        mistakes=embedded(mistakes.data),
+        pictures=pictures.json(),
+        style="\n".join(map(_static, _STYLES)),
+        library=f"/*\n{_static('uplot/LICENSE')}*/\n{_static('uplot/uPlot.iife.min.js')}",
+        script="\n".join(map(_static, _SCRIPTS)),
     )
 
 
-# Header, whether it is a number, and the order of the first click.
-_COLUMNS = (
-    ("run", False, "ascending"),
-    ("net", False, "ascending"),
-    ("epochs", True, "descending"),
-    ("top-1", True, "descending"),
-    ("top-5", True, "descending"),
-    ("published", True, "descending"),
-    ("differs in", False, "ascending"),
-    ("images/s", True, "descending"),
-    ("state", False, "ascending"),
-)
+def _details(
+    records: Sequence[RunRecord], pictures: Pictures, mistakes: Mistakes, place: pathlib.Path
+) -> str:
+    """Every run's details; where there is no room for all pictures, the newest runs have theirs."""
+
+    def age(at: int) -> tuple[float, int]:
+        time = runs_table.began(records[at])
+        return (-time.timestamp() if time else 0.0, -at)
+
+    found: dict[int, str] = {}
+    for at in sorted(range(len(records)), key=age):
+        found[at] = details_html(records[at], pictures, mistakes, place)
+    return "\n".join(found[at] for at in range(len(records)))
 
 
-def _runs_table(records: Sequence[RunRecord]) -> str:
-    if not records:
-        return "<p>There is no run yet: train.py makes the first.</p>"
-    sets = several_sets(records)
-    columns = [*_COLUMNS, *([(VALIDATED_ON, False, "ascending")] if sets else [])]
-    heads = "".join(
-        f'<th scope="col" data-first="{first}"{_class("number" if number else "")}>'
-        f'<button type="button">{name}</button></th>'
-        for name, number, first in columns
-    )
-    rows = "\n".join(_run_row(record, place, sets) for place, record in enumerate(records))
-    return f"<table><thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>"
-
-
-def _run_row(record: RunRecord, place: int, sets: bool) -> str:
-    top1, top5 = record.accuracy or (None, None)
-    published_error = published_top1(record)
-    gates, speed = published.gates(record), record.images_per_second
-    chips = "".join(f'<span class="chip">{kind}</span>' for kind in gates[0].kinds) if gates else ""
-    faults = "".join(f'<span class="fault">{escape(fault)}</span>' for fault in record.faults)
-    swatch = (
-        f'<span class="swatch" style="--color:{color(place)}"></span>' if record.metrics else ""
-    )
-    name = (
-        f'<th scope="row" class="run-name" data-value="{escape(record.name)}">'
-        f'{swatch}<a href="#{identifier(record)}">{escape(record.name)}</a></th>'
-    )
-    cells = [
-        _cell("net", escape(record.net), record.net, "net-cell"),
-        _number("epochs", epochs_text(record), record.epochs if record.metrics else None),
-        _number("top-1", percent(top1), top1),
-        _number("top-5", percent(top5), top5),
-        _number("published", percent(published_error), published_error),
-        _cell("differs in", chips or ("nothing" if gates else ""), _kinds(gates), "differs-cell"),
-        _number("images/s", "-" if speed is None else f"{speed:.0f}", speed),
-        _cell(
-            "state",
-            f'<span class="state {record.state}">{record.state}</span>{faults}',
-            record.state,
-            "state-cell",
-        ),
-    ]
-    if sets:
-        cells.append(_cell(VALIDATED_ON, escape(record.validated_on), record.validated_on))
-    return f"<tr>{name}{''.join(cells)}</tr>"
-
-
-def _kinds(gates: Sequence[published.Gate]) -> str:
-    return ", ".join(gates[0].kinds) if gates else ""
-
-
-def _cell(label: str, content: str, value: str, css: str = "") -> str:
-    return (
-        f'<td{_class(css)} data-label="{label}" data-value="{escape(value)}">{content or "-"}</td>'
-    )
-
-
-def _number(label: str, text: str, value: float | None) -> str:
-    return _cell(label, escape(text), "" if value is None else repr(value), "number")
-
-
-def _class(css: str) -> str:
-    return f' class="{css}"' if css else ""
-
-
-def _flags_table(records: Sequence[RunRecord]) -> str:
-    """The flags in which runs differ; what most runs have is set back."""
-    described = [record for record in records if record.flags]
-    names = sorted({name for record in described for name in record.flags} - {*_UNINTERESTING})
-    rows = []
-    for name in names:
-        values = [record.flags.get(name) for record in described]
-        if len(set(values)) == 1:
-            continue
-        usual, times = collections.Counter(values).most_common(1)[0]
-        usual = usual if times > len(values) / 2 else None
-        cells = "".join(
-            f'<td class="{"usual" if value == usual else "other"}">'
-            f"<code>{'-' if value is None else escape(value) or '(empty)'}</code></td>"
-            for value in values
-        )
-        rows.append(f'<tr><th scope="row"><code>{escape(name)}</code></th>{cells}</tr>')
-    if not rows:
-        return "<p>No two runs have different flags.</p>"
-    heads = "".join(f'<th scope="col">{escape(record.name)}</th>' for record in described)
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Flags that differ">\n'
-        f'<table><thead><tr><th scope="col">flag</th>{heads}</tr></thead>\n'
-        f"<tbody>\n{chr(10).join(rows)}\n</tbody></table></div>"
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _static(name: str) -> str:
+    return (_STATIC / name).read_text(encoding="utf-8")

@@ -38,10 +38,14 @@ _RECIPE = {
     "optimizer": "optimizer",
     "learning_rate": "rate",
     "schedule": "rate",
+    "warmup_epochs": "rate",
+    "layer_decay": "rate",
+    "label_smoothing": "loss",
     "weight_decay": "decay",
     "decoupled_weight_decay": "decay",
     "train_map": "augmentation",
     "train_device_map": "augmentation",
+    "repeated_augmentation": "augmentation",
 }
 # Szegedy et al. 2015, section 7: 3 squares, of each 6 views, and all mirrored.
 _CROPS_OF_A_SCALE = 3 * 6 * 2
@@ -60,7 +64,7 @@ class Difference:
     """One way in which two errors were not measured alike.
 
     Attributes:
-        kind: in a word: crops, nets, scales, size, epochs, optimizer, rate, data, options, ...
+        kind: in a word: crops, nets, scales, size, epochs, optimizer, rate, loss, data, teacher
         ours: how it was here.
         theirs: how it was there.
     """
@@ -225,6 +229,8 @@ def _differences_of_training(record: RunRecord, entry: nets.Net) -> Iterator[Dif
         epochs = _epochs(recipe)
         if abs(record.epochs - epochs) > _EPOCHS_TOLERANCE * epochs:
             yield Difference("epochs", f"{record.epochs:.4g}", f"{epochs:.4g} by flags/{file}")
+    if record.teacher and not (recipe and recipe.teacher):
+        yield Difference("teacher", record.teacher.source, "none")
     data = record.data
     if data and data.num_classes != CLASSES:
         yield Difference("data", f"{data.num_classes:,} classes", f"{CLASSES:,}")

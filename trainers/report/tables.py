@@ -126,6 +126,8 @@ def _state(record: RunRecord) -> list[str]:
         lines.append(f"weights imported from {record.imported}")
     if record.initial:
         lines.append(f"began with {record.initial.line()}")
+    if record.teacher:
+        lines.append(f"taught by {record.teacher.line()}")
     lines += map(history.in_words, record.history)
     if record.images_per_second is not None:
         lines.append(f"{record.images_per_second:.1f} images/s (median)")

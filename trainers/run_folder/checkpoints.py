@@ -9,7 +9,9 @@ checkpoint is noticed, and the one before it is taken.
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -30,9 +32,14 @@ BEST = "best.npz"
 MODEL = "model/"
 AVERAGES = "ema/"
 STATE = "state"
+# Weights that are averages over batches, and not learned.
+_STATISTICS = ("moving_mean", "moving_variance")
 _PATTERN = "step-*.npz"
 # What damage in a zip, in an array's header or in the state can raise.
-_DAMAGE = (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+_DAMAGE = (
+    *(OSError, ValueError, TypeError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +118,28 @@ def best_state(directory: pathlib.Path) -> LoopState | None:
             return read_state(file[STATE].tobytes())
     except (FileError, KeyError, *_DAMAGE):
         return None
+
+
+def parameters(directory: pathlib.Path) -> int | None:
+    """How many parameters the net of a run has, frozen ones too; None where no checkpoint says so.
+
+    Reads the arrays' headers alone.
+    """
+    count = 0
+    for path in [directory / BEST, *reversed(by_step(directory))]:
+        try:
+            with zipfile.ZipFile(path) as file:
+                for name in file.namelist():
+                    weight = name.removesuffix(".npy")
+                    if weight.startswith(MODEL) and not weight.endswith(_STATISTICS):
+                        with file.open(name) as array:
+                            np.lib.format.read_magic(array)
+                            shape, *_ = np.lib.format.read_array_header_1_0(array)
+                            count += math.prod(shape)
+            return count
+        except _DAMAGE:
+            count = 0
+    return None
 
 
 class DamagedError(UserError):

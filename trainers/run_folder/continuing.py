@@ -21,6 +21,7 @@ from trainers.run_folder.files import Data, InitialWeights
 from trainers.run_folder.folder import (
     DATA_FILE,
     INITIAL_WEIGHTS_FILE,
+    TEACHER_FILE,
     Run,
     experiment_dir,
     newest,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:  # it imports TensorFlow
 
 # Flags of where a run lies and what it is called, which its folder says; and other places.
 _OF_THE_FOLDER = {"runs_dir", "experiment", "note", "resume"}
-_PATHS = {"data_dir", "cache", "init_from"}
+_PATHS = {"data_dir", "cache", "init_from", "teacher"}
 
 
 def find_interrupted(config: TrainConfig) -> tuple[Run, contextlib.ExitStack] | None:
@@ -119,6 +120,20 @@ def refuse_other_weights(run: Run, initial: InitialWeights) -> None:
         raise UserError(
             f"{run.directory} has begun with other weights than {initial.source} has now: begin a "
             "new run with --noresume"
+        )
+
+
+def refuse_other_teacher(run: Run, weights: InitialWeights) -> None:
+    """Raises UserError where a run was taught by other weights than these until now."""
+    try:
+        text = (run.directory / TEACHER_FILE).read_text(encoding="utf-8")
+        before: InitialWeights = typed_json.read(text, InitialWeights, files.FORMAT)
+    except (OSError, ValueError):
+        return  # it was not written yet
+    if before.sha256 not in (None, weights.sha256):
+        raise UserError(
+            f"{run.directory} was taught by other weights than {weights.source} has now: begin "
+            "a new run with --noresume"
         )
 
 

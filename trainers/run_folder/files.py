@@ -131,7 +131,7 @@ class Imported(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class InitialWeights(msgspec.Struct, kw_only=True, frozen=True):
-    """initial.json: what a training has begun with, by --init_from.
+    """initial.json: what a training has begun with, by --init_from; teacher.json: what teaches it.
 
     `source` is what the flag names: a checkpoint of a run, as RUN/FILE, or a file of weights, whose
     bytes `sha256` is of. `taken` counts arrays; `left` are those of the source that were not taken,

@@ -9,14 +9,18 @@
     data.json         the data set: name, config, label order and its hash, manifest hash, records,
                       channel mean and std; the size of the images that the net is given
     initial.json      the weights that it began with (--init_from): source, hash, what was taken
+    teacher.json      the weights that teach it (--teacher): source, hash
     statistics.npz    the data set's statistics, which the device chains of later commands need
     metrics.jsonl     one JSON object a line, in the order of steps
+    loggers.json      the run in Weights & Biases and MLflow: its id there, what was sent
     curves.png        loss, accuracy and learning rate over the epochs
     checkpoints/      the last ones, and best.npz
     history.json      who has trained it, when, and how that ended; of a failure the reason
     result.json       the last line of each split; written when the run is finished
     evaluation_*.json what evaluate.py found, one file per protocol, split and data set
     ensemble_*.json   likewise, for this run and others together
+    *.predictions.npz beside it, what it said of each image (evaluate.py --save_predictions)
+    figures/          what insight/figures.py has drawn of it, PNG files; the report shows them
     contact_sheet.png where somebody has drawn one into it with preview.py: the report shows it
 
 `trainers/run_folder/files.py` has the type of each JSON file. A folder whose lock is held belongs
@@ -61,8 +65,10 @@ NOTES_FILE = "notes.md"
 ENVIRONMENT_FILE = "environment.json"
 DATA_FILE = "data.json"
 INITIAL_WEIGHTS_FILE = "initial.json"
+TEACHER_FILE = "teacher.json"
 CHECKPOINTS_DIR = "checkpoints"
 CONTACT_SHEET_FILE = "contact_sheet.png"
+FIGURES_DIR = "figures"
 LOCK_FILE = ".lock"
 
 NOTES = """# {experiment}, run {number}
@@ -136,7 +142,8 @@ class Run:
         source = self.directory / NET_DIR / "__init__.py"
         if not source.exists():
             raise UserError(f"{source} is missing: the run's copy of its net's source")
-        name = "nets_of_run_" + hashlib.sha256(bytes(source.resolve())).hexdigest()[:12]
+        source = source.resolve()  # Python would keep a relative one's finder for another folder
+        name = "nets_of_run_" + hashlib.sha256(bytes(source)).hexdigest()[:12]
         if name not in sys.modules:
             spec = importlib.util.spec_from_file_location(
                 name, source, submodule_search_locations=[str(source.parent)]

@@ -36,7 +36,11 @@ class Damage:
 
 
 class MetricsLog:
-    """Appends lines to a run's metrics.jsonl, each flushed as it is written."""
+    """Appends lines to a run's metrics.jsonl, each flushed as it is written.
+
+    Attributes:
+        kept: the lines that were there when it was opened, up to the resumed step.
+    """
 
     def __init__(self, run_dir: pathlib.Path, resumed_step: int):
         """Opens the log; lines after `resumed_step` were written by a run that lost them.
@@ -44,6 +48,7 @@ class MetricsLog:
         Raises UserError where a line that is to be kept is damaged.
         """
         path = run_dir / METRICS_FILE
+        self.kept: list[Line] = []
         kept = []
         if path.exists():
             text = path.read_text(encoding="utf-8")
@@ -53,6 +58,7 @@ class MetricsLog:
                 if line.step <= resumed_step:
                     has_nan = "NaN" in written or "Infinity" in written
                     kept.append(files.line_text(line) if has_nan else written + "\n")
+                    self.kept.append(line)
         with atomic(path, "w") as file:
             file.write("".join(kept))
         self._file = path.open("a", encoding="utf-8")

@@ -20,6 +20,11 @@ from trainers.run_folder.metrics import METRICS_FILE, parse_metrics
 Content = TypeVar("Content")
 
 
+def evaluation_file(name: str) -> str:
+    """The file of an evaluation that `FolderReader.evaluations` has under this name."""
+    return f"{name}.json" if name.startswith("ensemble_") else f"evaluation_{name}.json"
+
+
 class FolderReader:
     """Reads a run folder's files and collects what is wrong with them."""
 

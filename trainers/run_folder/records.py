@@ -14,7 +14,7 @@ import statistics
 from base.errors import UserError
 from data_prep import schema
 from trainers.config import FLAGS_FILE, NET_DIR, TrainConfig
-from trainers.run_folder import checkpoints, history
+from trainers.run_folder import checkpoints, history, predictions
 from trainers.run_folder.files import (
     CENTER_CROP,
     Data,
@@ -36,10 +36,12 @@ from trainers.run_folder.folder import (
     INITIAL_WEIGHTS_FILE,
     NOTES_FILE,
     RESULT_FILE,
+    TEACHER_FILE,
     Run,
 )
 from trainers.run_folder.metrics import METRICS_FILE
-from trainers.run_folder.reading import FolderReader
+from trainers.run_folder.predictions import Predictions
+from trainers.run_folder.reading import FolderReader, evaluation_file
 
 RUNNING = "running"
 FINISHED = "finished"
@@ -63,7 +65,8 @@ class RunRecord:
         config: the flags as the trainer reads them, or None where it cannot.
         metrics: the lines of metrics.jsonl that can be read.
         history: who has trained it, when, and how that ended.
-        environment, data, initial, result: those files' contents, None where they cannot be read.
+        environment, data, initial, teacher, result: those files' contents, None where they cannot
+            be read.
         evaluations: by name, such as `center_crop_validation`, what evaluate.py found.
         notes: the text of notes.md.
     """
@@ -79,9 +82,38 @@ class RunRecord:
     environment: Environment | None
     data: Data | None
     initial: InitialWeights | None
+    teacher: InitialWeights | None
     result: Result | None
     evaluations: dict[str, Evaluation]
     notes: str
+
+    @functools.cached_property
+    def saved_predictions(self) -> dict[str, pathlib.Path]:
+        """Where evaluations have saved what they said of each image, by name, newest first."""
+        found = {
+            name: predictions.beside(self.directory / evaluation_file(name))
+            for name in self.evaluations
+        }
+        found = {name: path for name, path in found.items() if path.exists()}
+        return dict(sorted(found.items(), key=lambda item: -item[1].stat().st_mtime))
+
+    def predictions(self, evaluation: str = "") -> Predictions:
+        """What an evaluation of that name said of each image; without a name, the newest.
+
+        Raises UserError where it has saved nothing, or the file cannot be used.
+        """
+        found = self.saved_predictions
+        if not found:
+            raise UserError(
+                f"no evaluation of {self.directory} has saved its predictions: run evaluate.py "
+                f"--run={self.directory} --save_predictions"
+            )
+        if evaluation and evaluation not in found:
+            raise UserError(
+                f"--evaluation={evaluation} has saved no predictions in {self.directory}: "
+                f"{', '.join(found)} has"
+            )
+        return predictions.load(found[evaluation or next(iter(found))])
 
     @property
     def directory(self) -> pathlib.Path:
@@ -191,6 +223,7 @@ def read_record(directory: pathlib.Path, runs_dir: pathlib.Path | None = None) -
         environment=reader.json_file(ENVIRONMENT_FILE, Environment, needed=whole),
         data=reader.json_file(DATA_FILE, Data, needed=whole),
         initial=reader.json_file(INITIAL_WEIGHTS_FILE, InitialWeights, needed=False),
+        teacher=reader.json_file(TEACHER_FILE, InitialWeights, needed=False),
         result=reader.json_file(RESULT_FILE, Result) if run.finished else None,
         evaluations=reader.evaluations(),
         notes=reader.text(NOTES_FILE, needed=whole) or "",

@@ -29,6 +29,12 @@ class EvaluateConfig(Settings):
     output: str = flag(
         "", "The JSON file to write the result to (default: one in the first run's folder)."
     )
+    save_predictions: bool = flag(
+        False,
+        "Save what is said of each image, too, beside the result (*.predictions.npz): its file's "
+        "name, truth, five likeliest classes, probabilities and loss, with small pictures of the "
+        "worst. `runs.py mistakes` and the report show them.",
+    )
     real_labels: str = flag(
         "",
         "ReaL labels of ILSVRC's validation images (Beyer et al. 2020): the published real.json, a "

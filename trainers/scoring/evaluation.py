@@ -15,8 +15,11 @@ from base.errors import UserError
 from base.files import atomic
 from base.spec import parse_call
 from data_prep import schema
-from trainers.run_folder import files
+from pipelines.reading.dataset import Dataset
+from trainers.run_folder import files, predictions
 from trainers.run_folder.folder import DATA_FILE
+from trainers.run_folder.predictions import Predictions
+from trainers.scoring import mistakes, split_images
 from trainers.scoring.config import EvaluateConfig
 from trainers.scoring.members import (
     Member,
@@ -39,6 +42,7 @@ class Evaluation:
         score: the means.
         result: everything, as in the file.
         file: the JSON file that keeps it: --output, or one in the folder of the first run.
+        saved: the file of --save_predictions beside it, or None.
         table: lines for people: which weights, ours beside what is published.
         warnings: why the score may say nothing, one line each.
     """
@@ -46,6 +50,7 @@ class Evaluation:
     score: Score
     result: files.Evaluation
     file: pathlib.Path
+    saved: pathlib.Path | None
     table: list[str]
     warnings: list[str]
 
@@ -68,7 +73,7 @@ def evaluate(
     dataset = members[0].pipeline.dataset
     images = dataset.num_records(config.split)
     real = read_real_labels(config.real_labels, dataset) if config.real_labels else None
-    tally = Tally(images)
+    tally = Tally(images, dataset.num_classes)
     passes = [(member, views) for member in members for views in member.plan.passes]
     bar = tqdm(total=images * len(passes), unit="image", leave=False, disable=None)
     single = len(passes) == 1
@@ -84,24 +89,44 @@ def evaluate(
     bar.close()
     result = files.Evaluation(**_settings(config, members), **tally.result(dataset.wnids, real))
     assert result.loss is not None  # infinite, perhaps, but counted
+    place = pathlib.Path(config.output) if config.output else _place(members, result)
+    saved = predictions.beside(place)
     found = Evaluation(
         Score(images, result.loss, result.top1, result.top5),
         result,
-        pathlib.Path(config.output) if config.output else _place(members, result),
+        place,
+        saved if config.save_predictions else None,
         _table(members, config, result),
         [f"{each.run.directory} {CONSTANT}" for each in members if all(each.constant)],
     )
     say(found)
     try:
         found.file.parent.mkdir(parents=True, exist_ok=True)
+        # Those of an earlier evaluation are not of this result.
+        saved.unlink(missing_ok=True)
         with atomic(found.file, "w") as file:
             file.write(typed_json.write(result, files.FORMAT))
+        if config.save_predictions:
+            predictions.save(saved, _described(tally.predictions(dataset.wnids), config, dataset))
     except OSError as error:
+        place = saved if error.filename == str(saved) else found.file
         raise UserError(
-            f"{found.file} was not written: {error.strerror}; the score is above, and "
-            "--output=FILE writes it to another place"
+            f"{place} was not written: {error.strerror}; the score is above, and --output=FILE "
+            "writes it to another place"
         ) from None
     return found
+
+
+def _described(said: Predictions, config: EvaluateConfig, dataset: Dataset) -> Predictions:
+    """What was said of each image, with the texts and pictures that people know them by."""
+    return dataclasses.replace(
+        said,
+        protocol=config.protocol,
+        split=config.split,
+        words=dataset.words,
+        names=tuple(split_images.file_names(dataset, config.split)),
+        pictures=split_images.pictures(dataset, config.split, mistakes.pictured(said)),
+    )
 
 
 def _place(members: Sequence[Member], result: files.Evaluation) -> pathlib.Path:
@@ -190,7 +215,7 @@ def _settings(config: EvaluateConfig, members: Sequence[Member]) -> dict[str, An
 def _table(
     members: Sequence[Member], config: EvaluateConfig, result: files.Evaluation
 ) -> list[str]:
-    """The weights, and ours beside the published errors of the first run's net, in percent."""
+    """The weights; ours beside the published errors of the first run's net, if any, in percent."""
     first = members[0]
     chosen = result.own_data and config.split == schema.VALIDATION
     lines = [_said_of(each, chosen=bool(chosen)) for each in result.scored]
@@ -208,14 +233,15 @@ def _table(
             )
             for error in entry.errors
         ]
-    lines.append(f"{'error':>60}  top-1 %  top-5 %")
-    for name, *errors in rows:
+    beside_published = len(rows) > 1
+    lines += [f"{'error':>60}  top-1 %  top-5 %"] if beside_published else []
+    for name, *errors in rows if beside_published else []:
         cells = "".join(f"{'-' if error is None else f'{100 * error:.2f}':>9}" for error in errors)
         lines.append(f"{name:>60}{cells}")
     published = schema.ILSVRC2012_IMAGES[schema.VALIDATION]
     if not result.own_data:
         lines.append(f"these are images of {result.data_dir}, not of the data set of the training")
-    elif len(rows) > 1 and result.images != published:
+    elif beside_published and result.images != published:
         lines.append(f"ours are {result.images:,} images, the published {published:,} of ILSVRC's")
     if first.plan.enlarged:
         enlarged = list(first.plan.enlarged)

@@ -4,12 +4,10 @@ import json
 import pathlib
 import re
 
-import tensorflow as tf
-
 from base.errors import UserError
 from data_prep import schema
-from pipelines.reading import dataset_options
 from pipelines.reading.dataset import Dataset
+from trainers.scoring.split_images import file_names
 from trainers.scoring.tally import RealLabels
 
 # ILSVRC 2012's first and last class in the sorted order, which is the order of these labels.
@@ -38,7 +36,7 @@ def read_real_labels(path: str, dataset: Dataset) -> RealLabels:
             f"{len(wnids)} classes from {wnids[0]} to {wnids[-1]}"
         )
     found = []
-    for name in _file_names(dataset):
+    for name in file_names(dataset, schema.VALIDATION):
         match = _NUMBER.search(name)
         number = int(match[1]) if match else 0
         if not 1 <= number <= len(labels):
@@ -71,13 +69,3 @@ def _read(path: str) -> list[frozenset[int]]:
                     f"are 0 to {schema.ILSVRC2012_CLASSES - 1}: download it again"
                 )
     return [frozenset(each) for each in listed]
-
-
-def _file_names(dataset: Dataset) -> list[str]:
-    opener = dataset.shard_opener(schema.VALIDATION)
-    shards = tf.data.Dataset.range(len(dataset.split(schema.VALIDATION)))
-    features = {schema.FILE_NAME: tf.io.FixedLenFeature([], tf.string, "")}
-    records = shards.flat_map(opener).batch(1024)
-    names = records.map(lambda each: tf.io.parse_example(each, features)[schema.FILE_NAME])
-    names = names.with_options(dataset_options.unattended())
-    return [name.decode() for part in names.as_numpy_iterator() for name in part]

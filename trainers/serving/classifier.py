@@ -7,14 +7,14 @@ stored image itself, which the image stage leaves as it is. The data set is not 
 """
 
 import dataclasses
+import difflib
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from base import typed_json
-from base.errors import UserError
+from base.errors import UserError, listed
 from data_prep import schema
 from data_prep.image import conversion
 from pipelines.chain import compile_chains
@@ -23,7 +23,6 @@ from pipelines.functions.decoders import JpegDecoder, RawDecoder
 from pipelines.reading.dataset import Dataset, open_dataset
 from trainers.config import TrainConfig, TrainedConfig
 from trainers.run_folder.files import FORMAT, Data
-from trainers.run_folder.finding import find_run
 from trainers.run_folder.folder import DATA_FILE, Run
 from trainers.training import models
 
@@ -90,6 +89,16 @@ class Classifier:
         """Height and width of the crops that the net is given, in pixels."""
         return self._size
 
+    def label(self, wnid: str, flag: str) -> int:
+        """The label of a class that a flag names. Raises UserError where the run has none such."""
+        wnids = self.dataset.wnids
+        if wnid not in wnids:
+            near = difflib.get_close_matches(wnid, wnids, 3, 0) or wnids[:3]
+            raise UserError(
+                f"{flag}={wnid} is none of the run's {len(wnids)} classes, such as {listed(near)}"
+            )
+        return wnids.index(wnid)
+
     def store(self, data: bytes) -> Stored:
         """What the data set would store of an image file, whatever Pillow opens.
 
@@ -144,25 +153,6 @@ class Classifier:
             (examples, drawn),
             fn_output_signature=tf.TensorSpec([*self._size, 3], tf.uint8),
         )
-
-
-def trained_net(name: str, checkpoint: str = "best") -> keras.Model:
-    """A run's net with its trained weights, as a Keras model to go on with in Python.
-
-    `nets.build` builds untrained ones, as `nets` knows of no runs.
-
-    Args:
-        name: the run, as --run has it.
-        checkpoint: `best` or `last`.
-
-    Returns:
-        A model from float32 images [b, h, w, 3], normalised as the run's evaluation does it, to
-        float32 logits [b, classes].
-
-    Raises:
-        UserError: there is no such run, or it lacks a checkpoint or a record of its data.
-    """
-    return Classifier(find_run(name), TrainedConfig(checkpoint=checkpoint)).model
 
 
 def recorded_dataset(run: Run, config: TrainConfig) -> tuple[Dataset, schema.ImageSettings]:

@@ -12,6 +12,13 @@ TFLITE = "tflite"
 ONNX = "onnx"
 FORMATS = (SAVED_MODEL, TFLITE, ONNX)
 
+# Ways to explain a prediction: see explanations.py.
+GRADCAM = "gradcam"
+CAM = "cam"
+OCCLUSION = "occlusion"
+GRADIENT = "gradient"
+EXPLANATIONS = (GRADCAM, CAM, OCCLUSION, GRADIENT)
+
 INT8 = "int8"
 FLOAT16 = "float16"
 
@@ -33,18 +40,39 @@ class PredictConfig(Settings):
         "say of the others is said, too, and the exit code is 1.",
     )
     picture: str = flag("", "Draw the images with their predictions into this PNG file.")
-    saliency: str = flag(
-        "", "Draw into this PNG file which pixels the first prediction depends on (its gradient)."
+    explain: tuple[str, ...] = flag(
+        (),
+        "Which parts of each image the prediction depends on, drawn into --picture; one or more of "
+        "gradcam (Selvaraju et al. 2017), cam (Zhou et al. 2016; for nets that end in a global "
+        "average and one linear layer), occlusion (a gray square slid over it: Zeiler & Fergus "
+        "2014), gradient (Simonyan et al. 2014).",
+        group="Explanations",
+    )
+    explain_class: str = flag(
+        "", "The WNID of the class that is explained (default: each image's likeliest)."
+    )
+    explain_layer: str = flag(
+        "",
+        "The layer whose feature maps gradcam takes (default: the last one that all else depends "
+        "on, which the picture names).",
     )
     predict_batch_size: int = flag(32, "Images a step.", within="[1, 1e9]")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be predicted or drawn."""
         super().__post_init__()
-        for name in ("picture", "saliency"):
-            path = getattr(self, name)
-            if path and os.path.splitext(path)[1].lower() != ".png":
-                raise UserError(f"--{name}={path} must end in .png")
+        if self.picture and os.path.splitext(self.picture)[1].lower() != ".png":
+            raise UserError(f"--picture={self.picture} must end in .png")
+        for method in self.explain:
+            if method not in EXPLANATIONS:
+                known = ", ".join(EXPLANATIONS)
+                raise UserError(f"--explain={method}: explanations are {known}")
+        if self.explain and not self.picture:
+            raise UserError("--explain draws a picture: name it by --picture=FILE.png")
+        if self.explain_layer and GRADCAM not in self.explain:
+            raise UserError(f"--explain_layer is of --explain={GRADCAM}")
+        if self.explain_class and not self.explain:
+            raise UserError("--explain_class needs --explain")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,9 @@ class Prediction:
             found["truth"] = about | {"top1": first, "top5": fifth}
         return typed_json.plain(found)
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
     def lines(self) -> list[str]:
         """The prediction for people: the file, and one line a class."""
         rows = zip(self.wnids, self.words, self.probabilities, strict=True)
@@ -124,6 +127,11 @@ def _below(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         seen.add(real)
 
 
+def read(path: pathlib.Path) -> bytes:
+    """A file's bytes, or those of the standard input."""
+    return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+
+
 def predict(
     classifier: Classifier,
     files: Sequence[pathlib.Path],
@@ -131,6 +139,7 @@ def predict(
     batch_size: int,
     keep_going: bool,
     top: int = TOP_K,
+    read: Callable[[pathlib.Path], bytes] = read,
 ) -> Iterator[Prediction]:
     """Predictions on files, in their order; those that cannot be read are passed over.
 
@@ -163,7 +172,7 @@ def predict(
     with concurrent.futures.ThreadPoolExecutor(usable_cores()) as threads:
         ready: list[tuple[pathlib.Path, Stored]] = []
         made = in_order(
-            threads, lambda path: (path, _stored(classifier, path)), files, 2 * batch_size
+            threads, lambda path: (path, _stored(classifier, path, read)), files, 2 * batch_size
         )
         for path, stored in made:
             bar.update()
@@ -192,10 +201,12 @@ def truth_line(truths: Sequence[Truth]) -> str:
     )
 
 
-def _stored(classifier: Classifier, path: pathlib.Path) -> Stored | str:
+def _stored(
+    classifier: Classifier, path: pathlib.Path, read: Callable[[pathlib.Path], bytes]
+) -> Stored | str:
     """What the data set would store of a file, or why it cannot be read."""
     try:
-        return classifier.store(sys.stdin.buffer.read() if path == STDIN else path.read_bytes())
+        return classifier.store(read(path))
     except UnreadableError as error:
         return str(error)
     except OSError as error:

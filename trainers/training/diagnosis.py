@@ -7,7 +7,7 @@ made again from its number, and answers in lines for people. `Inquiry` asks them
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,11 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from base.files import atomic
-from pipelines.config import OWN_SHARDS, Phase
+from pipelines.config import OWN_SHARDS
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.order import ALONE
 from trainers.training import losses
 from trainers.training.logbook import Logbook
+from trainers.training.teacher import TAUGHT
 from trainers.training.trainer import Trainer
 
 NON_FINITE_FILE = "non_finite_step_{}.npz"
@@ -37,13 +38,14 @@ class Inquiry:
     def __init__(self, trainer: Trainer, run_dir: pathlib.Path, logbook: Logbook):
         """Asks nothing yet."""
         self._config, self._net = trainer.config, trainer.net
+        self._objective = trainer.step.objective
         self._run_dir, self._logbook = run_dir, logbook
         devices, pipeline = trainer.devices, trainer.pipeline
         # Where machines read shards of their own, each can make its own part of a batch only.
         own = pipeline.config.host_reading == OWN_SHARDS
         self._host = devices.host if own else ALONE
         self._pipeline = InputPipeline(pipeline.dataset, pipeline.config, self._host)
-        self._on_device = pipeline.chains(Phase.TRAIN).on_device
+        self._on_device = trainer.on_device
         self._replicas = devices.replicas // self._host.count
         self._chief = devices.workers.chief
 
@@ -59,15 +61,8 @@ class Inquiry:
 
     def warn_of_chance(self, step: int, loss: float, learning_rate: float) -> None:
         """Says so, and why perhaps, where the mean objective is no better than guessing."""
-        classes, net = self._pipeline.dataset.num_classes, self._net
-        batch = self._global_batch(step)
-        chance = losses.of_guessing(
-            batch["label"],
-            classes,
-            net.package.entry(net.name).auxiliary_weights,
-            loss=losses.LOSSES.make(self._config.loss),
-            label_smoothing=self._config.label_smoothing,
-        )
+        classes, batch = self._pipeline.dataset.num_classes, self._global_batch(step)
+        chance = losses.of_guessing(self._objective, batch["label"], classes, batch.get(TAUGHT))
         if not at_chance(loss, chance):
             return
         self._logbook.say(
@@ -175,7 +170,7 @@ def why_at_chance(
                     "batch): a lower --learning_rate, --warmup_epochs, or another initialisation"
                 )
                 break
-    logits = _logits(model(images, training=False))
+    logits = losses.scored(model(images, training=False))
     spread = float(tf.reduce_mean(tf.math.reduce_std(logits, axis=0)))
     findings.append(
         f"the learning rate is {learning_rate:.3g}; logits vary by {spread:.2g} from image to "
@@ -234,7 +229,7 @@ def _backward_non_finite(
     bad_losses, bad_gradients = [], set()
     for each in slices:
         with tf.GradientTape() as tape:
-            logits = _logits(model(images[each], training=True))
+            logits = losses.scored(model(images[each], training=True))
             loss = losses.cross_entropy(logits, labels[each])
             total = tf.reduce_sum(loss)
         bad_losses += [each.start + index for index in _bad_examples(loss)]
@@ -266,10 +261,6 @@ def _bad_examples(values: tf.Tensor) -> tuple[int, ...]:
     flat = tf.reshape(tf.cast(values, tf.float32), [tf.shape(values)[0], -1])
     finite = tf.reduce_all(tf.math.is_finite(flat), axis=1)
     return tuple(int(index) for index in tf.where(~finite).numpy().ravel())
-
-
-def _logits(outputs: tf.Tensor | Mapping[str, tf.Tensor]) -> tf.Tensor:
-    return outputs["logits"] if isinstance(outputs, Mapping) else outputs
 
 
 def _is_relu(layer: keras.layers.Layer) -> bool:

@@ -1,20 +1,18 @@
-"""What a run says while it trains: lines of metrics.jsonl, lines on the screen, TensorBoard."""
+"""What a run says while it trains: lines of metrics.jsonl and of loggers, lines on the screen."""
 
-import contextlib
 import pathlib
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
 
-import msgspec
 import tensorflow as tf
-from tensorflow.core.util import event_pb2
 from tqdm import tqdm
 
-from base.errors import UserError
-from base.files import atomic_path
+from trainers.run_folder import history
 from trainers.run_folder.files import Line, TrainLine, ValidationLine
+from trainers.run_folder.loggers.logger import Logger
 from trainers.run_folder.metrics import MetricsLog
 from trainers.training.step import GRADIENT_NORM, IMAGES, INPUT_WAIT, LOSS, STEPS, TOP1, TOP5
 from trainers.training.validation import CONSTANT, Score
@@ -24,8 +22,15 @@ from trainers.training.validation import CONSTANT, Score
 ESTIMATE_SECONDS, LEAST_SECONDS_LEFT = 10.0, 60.0
 
 
+# Opens the loggers, given the lines of metrics that the run has already.
+OpenLoggers = Callable[[Sequence[Line]], Sequence[Logger]]
+
+
 class Logbook:
-    """Turns the sums of the steps since the last line into lines, and times them."""
+    """Turns the sums of the steps since the last line into lines, and times them.
+
+    A context manager: it is closed at the block's end, and the loggers are told how that came.
+    """
 
     def __init__(
         self,
@@ -34,24 +39,34 @@ class Logbook:
         resumed_step: int,
         total_steps: int,
         steps_per_epoch: int,
-        tensorboard: bool,
+        open_loggers: OpenLoggers = lambda lines: (),
     ):
-        """Opens the run's log.
-
-        Raises:
-            UserError: TensorBoard is asked for and not installed.
-        """
+        """Opens the run's log and the loggers. Raises UserError where one cannot be opened."""
         self._total_steps, self._steps_per_epoch = total_steps, steps_per_epoch
         self._log = MetricsLog(run_dir, resumed_step)
         self._progress = ProgressLine(total_steps)
         self._first_estimate = FirstEstimate(total_steps)
-        self._tensorboard_dir = run_dir / "tensorboard"
-        self._summaries = None
-        if tensorboard:
-            _forget_events_after(resumed_step, self._tensorboard_dir)
-            self._summaries = _summary_writer(self._tensorboard_dir)
+        self._loggers = list(open_loggers(self._log.kept))
+        self._profiles = run_dir / "tensorboard"
         self._profiling = False
         self._since, self._images, self._waited = time.monotonic(), 0.0, 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        outcome = history.STOPPED if kind else history.FINISHED
+        self.close(history.FAILED if isinstance(error, Exception) else outcome)
+
+    def say_loggers(self) -> None:
+        """Says where the loggers' numbers are to be seen."""
+        for logger in self._loggers:
+            self.say(f"logged to {logger.place}")
 
     def restart_clock(self) -> None:
         """Leaves what just happened (an evaluation, a checkpoint) out of the images per second."""
@@ -95,6 +110,10 @@ class Logbook:
         )
         self.restart_clock()
 
+    def evaluating(self, images: int) -> None:
+        """Says beside the bar what takes the time now; it stands until the next step."""
+        self._progress.say(f"evaluating {images:,} images")
+
     def validation(self, step: int, score: Score) -> None:
         """Writes a line of validation metrics."""
         # Said first: a disk that is full loses no score.
@@ -104,15 +123,15 @@ class Logbook:
         self._write(ValidationLine(step=step, epoch=self._epoch(step), **score.means()))
 
     def images(self, images: tf.Tensor) -> None:
-        """Shows images, float32 [n, height, width, 3] of any scale, in TensorBoard."""
-        if self._summaries and len(images):
+        """Shows images, float32 [n, height, width, 3] of any scale, where a logger can."""
+        if len(images):
             low, high = tf.reduce_min(images), tf.reduce_max(images)
-            with self._summaries.as_default(step=0):
-                tf.summary.image("input", (images - low) / (high - low), max_outputs=len(images))
+            for logger in self._loggers:
+                logger.show((images - low) / (high - low))
 
     def start_profile(self) -> None:
         """Begins to record what TensorFlow does, for TensorBoard."""
-        tf.profiler.experimental.start(str(self._tensorboard_dir))
+        tf.profiler.experimental.start(str(self._profiles))
         self._profiling = True
 
     def stop_profile(self) -> None:
@@ -120,29 +139,39 @@ class Logbook:
         if self._profiling:
             tf.profiler.experimental.stop()
             self._profiling = False
-            self.say(f"profile written to {self._tensorboard_dir}: tensorboard --logdir on it")
+            self.say(f"profile written to {self._profiles}: tensorboard --logdir on it")
 
     def say(self, text: str) -> None:
         """Prints a line that stays above the progress bar."""
         self._progress.keep(text)
 
-    def close(self) -> None:
-        """Closes the files and takes the progress bar away."""
+    def close(self, outcome: str = history.FINISHED) -> None:
+        """Closes the files and the loggers, and takes the progress bar away."""
         self._progress.close()
         self._log.close()
-        if self._summaries:
-            self._summaries.close()
+        for logger in list(self._loggers):
+            self._try(logger, lambda logger: logger.close(outcome))
 
     def _epoch(self, step: int) -> float:
         return round(step / self._steps_per_epoch, 4)
 
     def _write(self, line: Line) -> None:
         self._log.write(line)
-        if self._summaries:
-            with self._summaries.as_default(step=line.step):
-                for name, value in msgspec.structs.asdict(line).items():
-                    if isinstance(value, float):
-                        tf.summary.scalar(f"{line.split}/{name}", value)
+        for logger in list(self._loggers):
+            self._try(logger, lambda logger: logger.write(line))
+
+    def _try(self, logger: Logger, do: Callable[[Logger], None]) -> None:
+        """A logger that fails, as where a server is gone, is left; the training goes on."""
+        try:
+            do(logger)
+        except Exception as error:
+            self._loggers.remove(logger)
+            said = " ".join(str(error).split())[:200]
+            self.say(
+                f"warning: {type(logger).__name__} gets no more lines "
+                f"({type(error).__name__}: {said}); metrics.jsonl has them all, and a run that is "
+                "continued sends what is missing"
+            )
 
 
 class SilentLogbook(Logbook):
@@ -150,6 +179,9 @@ class SilentLogbook(Logbook):
 
     def __init__(self) -> None:
         """Opens nothing."""
+
+    def say_loggers(self) -> None:
+        """There are none."""
 
     def restart_clock(self) -> None:
         """Nothing is timed."""
@@ -159,6 +191,9 @@ class SilentLogbook(Logbook):
 
     def train(self, step: int, window: Sequence[float], learning_rate: float) -> None:
         """Writes nothing."""
+
+    def evaluating(self, images: int) -> None:
+        """Says nothing."""
 
     def validation(self, step: int, score: Score) -> None:
         """Writes nothing."""
@@ -175,7 +210,7 @@ class SilentLogbook(Logbook):
     def say(self, text: str) -> None:
         """Says nothing."""
 
-    def close(self) -> None:
+    def close(self, outcome: str = history.FINISHED) -> None:
         """Closes nothing."""
 
 
@@ -229,9 +264,15 @@ class ProgressLine:
     def show(self, step: int, text: str) -> None:
         """Moves the bar to `step`, with `text` at its end."""
         if self._bar.n == 0:
-            self._bar.initial = step  # a resumed run's speed counts from here
+            # The speed counts from here: what came before compiled, and other processes took.
+            self._bar.initial = step
+            self._bar.unpause()
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(step - self._bar.n)
+
+    def say(self, text: str) -> None:
+        """Puts `text` at the bar's end at once."""
+        self._bar.set_postfix_str(text)
 
     def keep(self, text: str) -> None:
         """Prints a line that stays."""
@@ -260,27 +301,3 @@ def _device_memory() -> str:
         for gpu in gpus
     ]
     return f"  {max(peaks) / 2**30:.1f} GiB"
-
-
-def _forget_events_after(step: int, directory: pathlib.Path) -> None:
-    """Leaves out of TensorBoard's files what was written after the step that a run goes on from."""
-    for path in directory.glob("events.out.tfevents.*"):
-        if not step:  # it begins anew, and so do its images
-            path.unlink()
-            continue
-        kept = []
-        with contextlib.suppress(tf.errors.DataLossError):  # a kill has cut off its last event
-            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-                if event_pb2.Event.FromString(record).step <= step:
-                    kept.append(record)
-        unfinished = atomic_path(path, beside=directory.parent)
-        with unfinished as place, tf.io.TFRecordWriter(str(place)) as writer:
-            for record in kept:
-                writer.write(record)
-
-
-def _summary_writer(directory: pathlib.Path) -> tf.summary.SummaryWriter:
-    try:
-        return tf.summary.create_file_writer(str(directory))
-    except ImportError:
-        raise UserError("--tensorboard needs the package: pip install tensorboard") from None

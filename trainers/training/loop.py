@@ -5,22 +5,28 @@ due, saves, and looks whether it was asked to stop.
 """
 
 import contextlib
+import pathlib
 import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 import numpy as np
 
+from base.commandline import flag_lines
 from base.errors import UserError
+from data_prep import schema
 from trainers.config import OTHERWISE_COMPUTED
 from trainers.run_folder import checkpoints
 from trainers.run_folder.continuing import changes, keep_changes
-from trainers.run_folder.files import COLUMNS, Means, Result
-from trainers.run_folder.folder import INITIAL_WEIGHTS_FILE, RESULT_FILE, Run
+from trainers.run_folder.files import COLUMNS, Line, Means, Result
+from trainers.run_folder.finding import name_of
+from trainers.run_folder.folder import INITIAL_WEIGHTS_FILE, RESULT_FILE, TEACHER_FILE, Run
 from trainers.run_folder.history import recorded
+from trainers.run_folder.loggers.logger import Logger, Start
+from trainers.run_folder.loggers.opening import asked_for, open_loggers
 from trainers.run_folder.metrics import draw_curves
 from trainers.training.agenda import Event
 from trainers.training.diagnosis import Inquiry
@@ -65,14 +71,13 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
         )
     changed = changes(run, trainer.config) if chief else {}
     with contextlib.ExitStack() as stack:
-        logbook = stack.enter_context(
-            contextlib.closing(_open_logbook(trainer, run) if chief else SilentLogbook())
-        )
+        logbook = stack.enter_context(_open_logbook(trainer, run) if chief else SilentLogbook())
         logbook.say(f"run folder: {run.directory}")
         begins = *trainer.announcement(), *trainer.begins_with()
         for line in (*begins, trainer.pipeline.dataset.remark, trainer.memory.line()):
             if line:
                 logbook.say(line)
+        logbook.say_loggers()
         if state.step:
             logbook.say(f"continuing after step {state.step} of {agenda.total_steps}")
         for name, (was, now) in changed.items():
@@ -83,6 +88,8 @@ def train_run(trainer: Trainer, run: Run, watch: Watch | None = None) -> Score:
             loop.look_at_first_batch()
         if chief and trainer.initial:
             run.write_json(INITIAL_WEIGHTS_FILE, trainer.initial)
+        if chief and trainer.teacher:
+            run.write_json(TEACHER_FILE, trainer.teacher.weights)
         if chief:
             said = {name: f"{was} -> {now}" for name, (was, now) in changed.items()}
             stack.enter_context(recorded(run, lambda: trainer.state.step, said))
@@ -173,6 +180,7 @@ class Loop:
                 logbook.train(state.step, state.window, trainer.learning_rate(state.step - 1))
                 state.window = [0.0] * COLUMNS
             case Event.EVALUATE:
+                logbook.evaluating(trainer.pipeline.dataset.num_records(schema.VALIDATION))
                 self._score = trainer.evaluate()
                 logbook.validation(state.step, self._score)
                 state.validation_errors.append(1 - self._score.top1)
@@ -269,12 +277,20 @@ def _say_what_is_there(logbook: Logbook, run: Run, runs_dir: str) -> None:
 
 def _open_logbook(trainer: Trainer, run: Run) -> Logbook:
     config, agenda = trainer.config, trainer.agenda
+
+    def open_named(lines: Sequence[Line]) -> Sequence[Logger]:
+        values = (line[2:].partition("=") for line, _ in flag_lines(config))
+        flags = {name: value for name, _, value in values}
+        name = name_of(run.directory, pathlib.Path(config.runs_dir))
+        start = Start(run, name, flags, lines, step=trainer.state.step)
+        return open_loggers(asked_for(config), start)
+
     return Logbook(
         run.directory,
         resumed_step=trainer.state.step,
         total_steps=agenda.total_steps,
         steps_per_epoch=agenda.steps_per_epoch,
-        tensorboard=config.tensorboard or config.tensorboard_images > 0,
+        open_loggers=open_named,
     )
 
 

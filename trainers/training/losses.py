@@ -1,16 +1,22 @@
 """What a training step minimises, and what it reports: sums over examples, not means.
 
+A net gives logits [B, N], or a dict of them: 'logits', by which it is scored, one for each
+auxiliary head, and DISTILLED, where a head of its own learns from a teacher.
+
 Sums are exact to combine: over replicas, over steps between two lines of the log, and over the
 padded last batch of an evaluation.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+from base.errors import UserError
 from base.spec import Registry
+from trainers.config import TrainConfig
 
 TOP_K = 5
 # Logits that a net could give every class, from sure that there is none to undecided.
@@ -27,6 +33,11 @@ class Loss(Protocol):
 
 
 LOSSES = Registry("loss")
+DISTILLATIONS = Registry("distillation")
+
+# The head that learns from a teacher, where a net has one.
+DISTILLED = "distillation"
+Outputs: TypeAlias = tf.Tensor | Mapping[str, tf.Tensor]
 
 
 def cross_entropy(
@@ -83,42 +94,139 @@ def sigmoid(threshold: float = 0.0) -> Loss:
     return loss
 
 
-def with_auxiliary_heads(
-    outputs: tf.Tensor | Mapping[str, tf.Tensor],
-    labels: tf.Tensor,
-    weights: Mapping[str, float],
-    *,
-    loss: Loss = cross_entropy,
-    label_smoothing: float = 0.0,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The objective of each example, auxiliary heads included, and the logits it is scored by.
+@dataclasses.dataclass(frozen=True)
+class Distillation:
+    """How a net learns from a teacher's logits.
+
+    Attributes:
+        alpha: what the teacher's loss counts; that of the labels counts the rest to 1.
+        loss: float32 [B] from the net's logits and the teacher's, float [B, N] each.
+    """
+
+    alpha: float
+    loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+    def __post_init__(self) -> None:
+        """Refuses a share that is none."""
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha lies from 0 to 1, not at {self.alpha!r}")
+
+
+@DISTILLATIONS.register
+def hard(alpha: float = 0.5) -> Distillation:
+    """The teacher's likeliest class is the label (Touvron et al. 2021, DeiT, equation 3).
 
     Args:
-        outputs: a net's logits [B, N], or {'logits': ..., name of a head: ...}.
-        labels: as in `cross_entropy`.
-        weights: what each head's loss counts (GoogLeNet: 0.3 each).
-        loss: of the logits and of each head.
-        label_smoothing: as in `cross_entropy`.
-
-    Returns:
-        (objective float32 [B], logits [B, N]).
+        alpha: what it counts beside the true label; a half in the paper.
     """
-    if not isinstance(outputs, Mapping):
-        outputs = {"logits": outputs}
-    logits = outputs["logits"]
-    objective = loss(logits, labels, label_smoothing=label_smoothing)
-    for head, weight in weights.items():
-        objective += weight * loss(outputs[head], labels, label_smoothing=label_smoothing)
-    return objective, logits
+
+    def loss(logits: tf.Tensor, taught: tf.Tensor) -> tf.Tensor:
+        likeliest = tf.argmax(taught, axis=-1, output_type=tf.int32)
+        return cross_entropy(logits, tf.one_hot(likeliest, taught.shape[-1]))
+
+    return Distillation(alpha, loss)
+
+
+@DISTILLATIONS.register
+def soft(temperature: float = 3.0, alpha: float = 0.1) -> Distillation:
+    """The teacher's probabilities at a temperature (Hinton et al. 2015, arXiv:1503.02531).
+
+    temperature^2 times the Kullback-Leibler divergence of the net's from the teacher's, both with
+    logits / temperature: DeiT's equation 2. (The authors' code divides it by the number of classes
+    besides, which the paper does not.)
+
+    Args:
+        temperature: above 0; 3 in DeiT's paper.
+        alpha: what it counts beside the labels; 0.1 there.
+    """
+    if not temperature > 0:
+        raise ValueError(f"a temperature is above 0, not {temperature!r}")
+
+    def loss(logits: tf.Tensor, taught: tf.Tensor) -> tf.Tensor:
+        ours, theirs = (tf.nn.log_softmax(each / temperature) for each in (logits, taught))
+        return temperature**2 * tf.reduce_sum(tf.exp(theirs) * (theirs - ours), axis=-1)
+
+    return Distillation(alpha, loss)
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What a step minimises, of each example.
+
+    Attributes:
+        loss: of the logits, and of each auxiliary head.
+        label_smoothing: as in `cross_entropy`.
+        heads: what each auxiliary head's loss counts (GoogLeNet: 0.3 each).
+        distillation: how a teacher teaches; None: there is none.
+    """
+
+    loss: Loss = cross_entropy
+    label_smoothing: float = 0.0
+    heads: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    distillation: Distillation | None = None
+
+    def __call__(
+        self, outputs: Outputs, labels: tf.Tensor, taught: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """The objective of each example: float32 [B].
+
+        Args:
+            outputs: what the net gives in training.
+            labels: as in `cross_entropy`.
+            taught: the teacher's logits, float32 [B, N], where one teaches.
+        """
+        heads = outputs if isinstance(outputs, Mapping) else {"logits": outputs}
+
+        def of(name: str) -> tf.Tensor:
+            return self.loss(heads[name], labels, label_smoothing=self.label_smoothing)
+
+        objective = of("logits")
+        for head, weight in self.heads.items():
+            objective += weight * of(head)
+        if self.distillation is None:
+            return objective
+        alpha = self.distillation.alpha
+        logits = tf.cast(heads.get(DISTILLED, heads["logits"]), tf.float32)
+        return (1 - alpha) * objective + alpha * self.distillation.loss(logits, taught)
+
+
+def objective(config: TrainConfig, heads: Mapping[str, float], given: Collection[str]) -> Objective:
+    """What the flags have a net minimise.
+
+    Args:
+        config: the flags.
+        heads: the net's auxiliary heads, and what they count.
+        given: the names of what the net gives.
+
+    Raises:
+        UserError: there is no such loss or distillation, or no teacher for a head that needs one.
+    """
+    distillation: Distillation = DISTILLATIONS.make(config.distillation)
+    if config.teacher:  # which that head learns from, not from the labels
+        heads = {head: weight for head, weight in heads.items() if head != DISTILLED}
+    elif config.distillation != TrainConfig.distillation:
+        raise UserError(
+            f"--distillation={config.distillation} says how --teacher teaches, which names no run"
+        )
+    elif DISTILLED in given and DISTILLED not in heads:
+        raise UserError(
+            f"--net={config.net} has a head that learns from a teacher: name one by --teacher"
+        )
+    return Objective(
+        LOSSES.make(config.loss),
+        config.label_smoothing,
+        heads,
+        distillation if config.teacher else None,
+    )
+
+
+def scored(outputs: Outputs) -> tf.Tensor:
+    """The logits by which a net is scored, [B, N], of what it gives."""
+    return outputs["logits"] if isinstance(outputs, Mapping) else outputs
 
 
 def of_guessing(
-    labels: tf.Tensor,
-    num_classes: int,
-    weights: Mapping[str, float],
-    *,
-    loss: Loss = cross_entropy,
-    label_smoothing: float = 0.0,
+    objective: Objective, labels: tf.Tensor, num_classes: int, taught: tf.Tensor | None = None
 ) -> float:
     """The mean objective of the best net that sees nothing and prefers no class: chance level.
 
@@ -126,18 +234,16 @@ def of_guessing(
     that number; for a sigmoid the best says how often a class is present.
 
     Args:
+        objective: the objective.
         labels: of some images, as in `cross_entropy`.
         num_classes: N.
-        weights: as in `with_auxiliary_heads`, and so are the others.
+        taught: the teacher's logits of these images, where one teaches.
     """
 
     def at(level: float) -> float:
         logits = tf.fill([len(labels), num_classes], tf.constant(level, tf.float32))
-        outputs = dict.fromkeys(["logits", *weights], logits)
-        objective, _ = with_auxiliary_heads(
-            outputs, labels, weights, loss=loss, label_smoothing=label_smoothing
-        )
-        return float(tf.reduce_mean(objective))
+        outputs = dict.fromkeys(["logits", *objective.heads], logits)
+        return float(tf.reduce_mean(objective(outputs, labels, taught)))
 
     return min(map(at, _LEVELS))
 

@@ -21,6 +21,9 @@ from trainers.run_folder.folder import Run
 
 Size = tuple[int, int]
 
+# What the names of a block's layers begin with; see `blocks_of`.
+_BLOCK = re.compile(r".*?\d+[a-z]*\d*(_\d+[a-z]?(?=_|$))?")
+
 
 def build(
     config: TrainConfig, num_classes: int, package: ModuleType, image_size: Size
@@ -57,21 +60,84 @@ def _without_heads(model: keras.Model) -> keras.Model:
 
 
 def _classify_in_float32(model: keras.Model, kind: type[keras.layers.Layer]) -> None:
-    """Has the last layer with weights, if it is of this kind, computed in float32.
+    """Has the last layers with weights, those of this kind, computed in float32.
 
     Under mixed precision its products would have 8 bits (bfloat16), and classes would tie that its
     float32 weights tell apart.
     """
-    place = max((place for place, layer in enumerate(model.layers) if layer.weights), default=0)
-    if isinstance(model.layers[place], kind):
-        for layer in model.layers[place:]:
+    classifiers, behind = _last_layers(model)
+    if all(isinstance(layer, kind) for layer in classifiers):
+        for layer in classifiers + behind:
             layer.dtype_policy = "float32"
 
 
+def _last_layers(
+    model: keras.Model,
+) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
+    """The last layers with weights, one or one for each of several tokens, and those behind them.
+
+    Found from the logits on backwards.
+    """
+    makers = {id(tensor): layer for layer in model.layers for tensor in _tensors(layer.output)}
+    last: list[keras.layers.Layer] = []
+    behind: list[keras.layers.Layer] = []
+    seen: set[int] = set()
+    ahead = _tensors(model.output)
+    while ahead:
+        layer = makers[id(ahead.pop())]
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        (last if layer.weights else behind).append(layer)
+        if not layer.weights and not isinstance(layer, keras.layers.InputLayer):
+            ahead += _tensors(layer.input)
+    return last, behind
+
+
+def _tensors(nested: Any) -> list[Any]:
+    return list(keras.tree.flatten(nested))
+
+
 def head(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that depend on the classes: the last one with weights, and all auxiliary heads."""
-    main = [layer for layer in _without_heads(model).layers if layer.weights]
-    return main[-1:] + [layer for layer in model.layers if layer.weights and layer not in main]
+    """The layers that depend on the classes: the last ones with weights, and auxiliary heads."""
+    scored = _without_heads(model)
+    main = [layer for layer in scored.layers if layer.weights]
+    auxiliary = [layer for layer in model.layers if layer.weights and layer not in main]
+    return _last_layers(scored)[0] + auxiliary
+
+
+def rate_factors(model: keras.Model, config: TrainConfig) -> dict[str, float]:
+    """What multiplies the learning rate of each variable, by its path: 1 but for two flags.
+
+    The last layer and the auxiliary heads have --head_rate_factor. With --layer_decay (Clark et al.
+    2020, ELECTRA, section 3.1; Bao et al. 2022, BEiT) a block of layers has its power of the number
+    of blocks from there on, so that the last block has it once. Frozen blocks count, too.
+    """
+    blocks = blocks_of(model)
+    factors = {layer.name: config.head_rate_factor for layer in head(model)}
+    for distance, block in enumerate(reversed(blocks), start=1):
+        factors |= {layer.name: config.layer_decay**distance for layer in block}
+    return {
+        variable.path: factors[layer.name] for layer in model.layers for variable in layer.weights
+    }
+
+
+def blocks_of(model: keras.Model) -> list[list[keras.layers.Layer]]:
+    """The layers with weights, less the last one and the auxiliary heads, from the input on.
+
+    A block's layers have names that are the same up to their number, or their two numbers: those of
+    `res2a_branch2b` are `res2a`'s, of `dense1_3_conv1` `dense1_3`'s, `conv3_1` is one by itself. A
+    layer without a number belongs to the block before it.
+    """
+    heads = {layer.name for layer in head(model)}
+    blocks: dict[str, list[keras.layers.Layer]] = {}
+    block = ""
+    for layer in model.layers:
+        if layer.weights and layer.name not in heads:
+            numbered = _BLOCK.match(layer.name)
+            block = numbered[0] if numbered else block
+            blocks.setdefault(block, []).append(layer)
+    return list(blocks.values())
 
 
 def freeze(model: keras.Model, config: TrainConfig) -> None:
@@ -118,7 +184,7 @@ class TrainedNet:
             UserError: the net's weights depend on the size of its images.
         """
         self.name, self.package, self.model = name, package, builds[0]
-        self._builds = {_size(build.input): build for build in builds}
+        self._builds = {size_of(build.input): build for build in builds}
         for build in builds[1:]:
             refuse_other_shapes(self.model, build, "--train_sizes")
 
@@ -129,7 +195,7 @@ class TrainedNet:
 
     def __call__(self, images: Any) -> Any:
         """What the net gives in training for images of one of the sizes."""
-        build = self._builds[_size(images)]
+        build = self._builds[size_of(images)]
         if build is self.model:
             return build(images, training=True)
         outputs, states = build.stateless_call(
@@ -144,7 +210,7 @@ class TrainedNet:
 
     def build_for(self, images: Any) -> keras.Model:
         """The build for images of that size, with the weights as they are now."""
-        build = self._builds[_size(images)]
+        build = self._builds[size_of(images)]
         if build is not self.model:
             build.set_weights(self.model.get_weights())
         return build
@@ -161,15 +227,19 @@ def build_to_train(config: TrainConfig, pipeline: InputPipeline, package: Module
     Raises:
         UserError: it cannot be built or frozen so, or its weights depend on its images' size.
     """
-    epochs = [epoch for epoch, _ in config.pipeline.sizes_by_epoch()] or [0]
-    sizes = dict.fromkeys(pipeline.chains(Phase.TRAIN, epoch).image_size for epoch in epochs)
     classes = pipeline.dataset.num_classes
-    builds = [build(config, classes, package, size) for size in sizes]
+    builds = [build(config, classes, package, size) for size in train_sizes(config, pipeline)]
     for each in builds:
         # A matrix product costs nothing beside the net; SqueezeNet's last convolution would.
         _classify_in_float32(_without_heads(each), keras.layers.Dense)
         freeze(each, config)
     return TrainedNet(parse_call(config.net).name, package, builds)
+
+
+def train_sizes(config: TrainConfig, pipeline: InputPipeline) -> list[Size]:
+    """The sizes of the training's images, each once: there are several with --train_sizes."""
+    epochs = [epoch for epoch, _ in config.pipeline.sizes_by_epoch()] or [0]
+    return list(dict.fromkeys(pipeline.chains(Phase.TRAIN, each).image_size for each in epochs))
 
 
 def refuse_other_shapes(model: keras.Model, other: keras.Model, flags: str) -> None:
@@ -179,14 +249,15 @@ def refuse_other_shapes(model: keras.Model, other: keras.Model, flags: str) -> N
     """
     for a, b in zip(model.weights, other.weights, strict=True):
         if a.shape != b.shape:
-            sizes = " and ".join("x".join(map(str, _size(each.input))) for each in (model, other))
+            sizes = " and ".join("x".join(map(str, size_of(each.input))) for each in (model, other))
             raise UserError(
                 f"{flags}: images of {sizes}, but {a.path} of {model.name} fits one size only: "
                 "make them the same"
             )
 
 
-def _size(images: Any) -> Size:
+def size_of(images: Any) -> Size:
+    """Height and width of images [b, height, width, 3]."""
     _, height, width, _ = images.shape
     return height, width
 
@@ -246,7 +317,10 @@ def open_trained(
         )
     use_averages = averaged and which.weights != "plain"
     prefix = checkpoints.AVERAGES if use_averages else checkpoints.MODEL
-    read.restore(checkpoints.model_variables(model, prefix), prefix=prefix)
+    try:
+        read.restore(checkpoints.model_variables(model, prefix), prefix=prefix)
+    except UserError as error:
+        raise UserError(f"{error} (for images of {'x'.join(map(str, size))})") from None
     return model, ScoredWeights(
         run=str(run.directory),
         checkpoint=read.path.name,

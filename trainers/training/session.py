@@ -19,6 +19,7 @@ from trainers.run_folder.continuing import (
     refuse_other_data,
 )
 from trainers.run_folder.folder import Run, new_run
+from trainers.run_folder.loggers.opening import asked_for
 from trainers.training.devices.replicas import Devices, open_devices, refuse_broken_links
 from trainers.training.loop import train_run
 from trainers.training.optimizers import OPTIMIZERS
@@ -41,6 +42,7 @@ def train(config: TrainConfig, continued: Run | None = None) -> tuple[Run, Score
     Raises:
         UserError: what the flags ask for does not exist, does not fit, or does not converge.
     """
+    asked_for(config)  # a package that is missing is said first
     load_plugins(config, continued)
     devices, pipeline = opened(config)
     refuse_broken_links(devices.strategy)

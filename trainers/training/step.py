@@ -12,7 +12,7 @@ read it, and there is no operation with side effects on the CPU.
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -26,8 +26,9 @@ from trainers.training import losses
 from trainers.training.devices import gpus
 from trainers.training.devices.pace import READY, waited
 from trainers.training.devices.replicas import mean_over_replicas
-from trainers.training.models import TrainedNet, head
+from trainers.training.models import TrainedNet, rate_factors
 from trainers.training.optimizers import OPTIMIZERS, Optimizer, chosen
+from trainers.training.teacher import TAUGHT
 
 Batch = dict[str, tf.Tensor]
 
@@ -48,6 +49,10 @@ class TrainStep:
     """The step of one model: its variables, and the compiled function that takes several steps.
 
     To be made in the strategy's scope.
+
+    Attributes:
+        objective: what it minimises, of each example.
+        optimizer: what changes the weights.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class TrainStep:
         Args:
             config: the run's flags.
             net: what is trained.
-            on_device: the device chain of training.
+            on_device: the device chain of training; where a teacher teaches, with what it says.
             strategy: the strategy, whose scope is the current one.
             compiled: whether XLA compiles the gradients, and the update.
         """
@@ -72,8 +77,9 @@ class TrainStep:
         self._on_device = on_device
         self._model = model = net.model
         nets = net.package
-        self._heads: Mapping[str, float] = nets.entry(net.name).auxiliary_weights
-        self._loss = losses.LOSSES.make(config.loss)
+        self.objective = losses.objective(
+            config, nets.entry(net.name).auxiliary_weights, model.output_names
+        )
         self._decayed = nets.decay_variables(net.name, model)
         if config.decayed == "kernels":
             self._decayed = [v for v in self._decayed if v.name == "kernel"]
@@ -83,11 +89,7 @@ class TrainStep:
             decay=config.decoupled_weight_decay,
             decayed=self._decayed,
             bias_rate_factor=config.bias_rate_factor,
-            rate_factors={
-                variable.path: config.head_rate_factor
-                for layer in head(model)
-                for variable in layer.weights
-            },
+            rate_factors=rate_factors(model, config),
         )
         # What moves though it is not trained: statistics, but for those of frozen layers.
         self._statistics = [
@@ -294,18 +296,13 @@ class TrainStep:
                 self._fused_batch_norm(),
             ):
                 outputs = self._net(batch["image"])
-            objective, logits = losses.with_auxiliary_heads(
-                outputs,
-                labels,
-                self._heads,
-                loss=self._loss,
-                label_smoothing=config.label_smoothing,
-            )
+            objective = self.objective(outputs, labels, batch.get(TAUGHT))
             penalty = losses.l2_penalty(self._decayed, config.weight_decay)
             loss = tf.reduce_sum(objective) / config.pipeline.train_batch_size
             loss += penalty / (replicas * config.accumulation_steps)
             scaled_loss = loss * self._loss_scale
         gradients = tape.gradient(scaled_loss, trained)
+        logits = losses.scored(outputs)
         columns = (
             objective,
             losses.correct(logits, labels, 1),

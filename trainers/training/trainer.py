@@ -18,7 +18,7 @@ from pipelines.config import Phase
 from pipelines.input_pipeline import InputPipeline
 from trainers.config import TrainConfig
 from trainers.run_folder import checkpoints
-from trainers.run_folder.continuing import refuse_other_weights
+from trainers.run_folder.continuing import refuse_other_teacher, refuse_other_weights
 from trainers.run_folder.files import InitialWeights, first_state
 from trainers.run_folder.folder import Run
 from trainers.training import models
@@ -28,6 +28,7 @@ from trainers.training.devices.pace import stamped
 from trainers.training.devices.replicas import Devices
 from trainers.training.schedules import SCHEDULES, Position, with_warmup
 from trainers.training.step import TrainStep
+from trainers.training.teacher import Teacher
 from trainers.training.validation import CenterCrop, Score
 from trainers.weights.initial import open_source, take
 
@@ -54,6 +55,8 @@ class Trainer:
         devices: what computes its steps.
         agenda: what is due when.
         net: what is trained.
+        teacher: what teaches the net besides, by --teacher.
+        on_device: the device chain of training; where a teacher teaches, with what it says.
         step: the step.
         compiled: whether XLA compiles it, and what evaluates.
         memory: what a step takes of each GPU's.
@@ -71,6 +74,8 @@ class Trainer:
         """
         self.config, self.pipeline, self.devices = config, pipeline, devices
         self.agenda = Agenda.of(config, pipeline.steps_per_epoch)
+        with devices.strategy.scope():
+            self.teacher = Teacher(config, pipeline) if config.teacher else None
         keras.utils.set_random_seed(config.pipeline.seed)
         keras.mixed_precision.set_global_policy(config.precision)
         with devices.strategy.scope():
@@ -84,13 +89,17 @@ class Trainer:
             models.refuse_other_shapes(
                 self.net.model, self._evaluated, "--train_map and --eval_map"
             )
-            on_device = pipeline.chains(Phase.TRAIN).on_device
+            self.on_device = (self.teacher or pipeline.chains(Phase.TRAIN)).on_device
             self.compiled = devices.compiles(config.jit_compile, self.net.model)
             self.step = TrainStep(
-                config, self.net, on_device, devices.strategy, compiled=self.compiled
+                config, self.net, self.on_device, devices.strategy, compiled=self.compiled
             )
         self.memory = memory.Plan(
-            needs=memory.estimate(self.net.model, self.step.optimizer.slots_per_variable),
+            needs=memory.estimate(
+                self.net.model,
+                self.step.optimizer.slots_per_variable,
+                beside=self.teacher.bytes if self.teacher else 0,
+            ),
             batch=config.pipeline.train_batch_size,
             replicas=devices.replicas,
             parts=config.accumulation_steps,
@@ -130,6 +139,7 @@ class Trainer:
     def begins_with(self) -> list[str]:
         """What is taken from elsewhere, and what is frozen, in lines."""
         lines = [f"weights: {self.initial.line()}"] if self.initial else []
+        lines += [f"teacher: {self.teacher.weights.line()}"] if self.teacher else []
         before, now = self.initial and self.initial.device_map, self.config.pipeline.eval_device_map
         if before and parse_chain(before) != parse_chain(now):
             lines.append(f"note: their images were normalised by {before}, these are by {now}")
@@ -137,6 +147,10 @@ class Trainer:
             layers = [layer for layer in self.net.model.layers if layer.weights]
             frozen = sum(not layer.trainable for layer in layers)
             lines.append(f"frozen: {frozen} of {len(layers)} layers with weights")
+        if self.config.layer_decay < 1:
+            blocks = len(models.blocks_of(self.net.model))
+            lowest = self.config.learning_rate * self.config.layer_decay**blocks
+            lines.append(f"layer decay: {blocks} blocks, the first one's rate is {lowest:.2g}")
         return lines
 
     def announcement(self) -> list[str]:
@@ -147,11 +161,12 @@ class Trainer:
         kind = "GPU" if self.devices.gpus else "CPU"
         images = {split: dataset.num_records(split) for split in schema.SPLITS}
         batch = self.config.pipeline.train_batch_size
+        counted = "trained parameters" if self.config.freeze else "parameters"
         compiles = "XLA compiles in the first step" if self.compiled else "the first step compiles"
         if self.compiled and self.devices.gpus:
             compiles += ", about half a minute"
         return [
-            f"net: {self.config.net}, {self.net.parameters:,} parameters, {self.config.precision}, "
+            f"net: {self.config.net}, {self.net.parameters:,} {counted}, {self.config.precision}, "
             f"{self.devices.replicas} x {kind}",
             f"data: {dataset.directory or 'synthetic'}, {images[schema.TRAIN]:,} images of "
             f"{dataset.num_classes} classes, {images[schema.VALIDATION]:,} to validate on, as "
@@ -251,8 +266,11 @@ class Trainer:
         """Takes up the run's newest checkpoint, if there is one.
 
         Raises:
-            UserError: it does not fit the net, or was trained with another label order.
+            UserError: it does not fit the net, was trained with another label order, or was taught
+                by another teacher.
         """
+        if self.teacher:
+            refuse_other_teacher(run, self.teacher.weights)
         checkpoint = checkpoints.load_latest(run.checkpoints)
         if checkpoint is None:
             return

@@ -6,7 +6,14 @@ import numpy as np
 import nets
 from base.errors import UserError, listed
 from trainers.weights.files import WeightFile
-from trainers.weights.names import ORIGINS, OUR_OWN, REFUSED, Origin, numbered_from_zero
+from trainers.weights.names import (
+    ORIGINS,
+    OUR_OWN,
+    PUBLISHERS,
+    REFUSED,
+    Origin,
+    numbered_from_zero,
+)
 
 # torch's names of variables, to ours: (of a convolution or fully connected layer, of a norm).
 _TORCH_VARIABLES = {
@@ -15,8 +22,9 @@ _TORCH_VARIABLES = {
     "running_mean": ("", "moving_mean"),
     "running_var": ("", "moving_variance"),
 }
-# How many batches torch has averaged its statistics over: no weight.
-_TORCH_COUNTER = "num_batches_tracked"
+# How many batches torch has averaged its statistics over, and what follows from a net's sizes: no
+# weights.
+_TORCH_CONSTANTS = ("num_batches_tracked", "relative_position_index", "attn_mask")
 
 
 def assign(model: keras.Model, weights: WeightFile, entry: nets.Net) -> None:
@@ -52,23 +60,39 @@ def arrays_for(model: keras.Model, weights: WeightFile, entry: nets.Net) -> dict
     """
     arrays = _in_our_layout(weights, origin_of(weights, entry), entry, model)
     _fold_biases(arrays, model)
-    return arrays
+    _fold_gammas(arrays, model)
+    return nets.fit_positions(model, arrays)
 
 
 def origin_of(weights: WeightFile, entry: nets.Net) -> Origin:
-    """Whose weights of a net a file holds. Raises UserError where nothing is known of such."""
-    key = (weights.form, entry.name)
-    if key in REFUSED:
-        raise UserError(f"{weights.named}: {REFUSED[key]}")
-    if weights.form == "numpy" and key not in ORIGINS:
+    """Whose weights of a net a file holds, as its names of layers tell.
+
+    Raises UserError where nothing is known of such.
+    """
+    if (weights.form, entry.name) in REFUSED:
+        raise UserError(f"{weights.named}: {REFUSED[weights.form, entry.name]}")
+    publishers = PUBLISHERS[weights.form]
+    origins = [ORIGINS[each, entry.name] for each in publishers if (each, entry.name) in ORIGINS]
+    if weights.form == "numpy" and not origins:
         return OUR_OWN
-    if key not in ORIGINS:
-        known = ", ".join(sorted({name for form, name in ORIGINS if form == weights.form}))
+    if not origins:
+        known = ", ".join(sorted({name for each, name in ORIGINS if each in publishers}))
         raise UserError(
             f"{weights.named}: no {weights.form} weights are known for --net={entry.name}, "
             f"but for: {known}"
         )
-    return ORIGINS[key]
+
+    def known_layers(origin: Origin) -> int:
+        names = origin.names(entry)
+        return sum(_split(name, weights)[0] in names for name in origin.arrays(weights.arrays))
+
+    return max(origins, key=known_layers)
+
+
+def _split(name: str, weights: WeightFile) -> tuple[str, str]:
+    """An array's name as that of its layer and of its variable."""
+    layer, _, variable = name.rpartition("/" if weights.form == "keras" else ".")
+    return layer, variable
 
 
 def _in_our_layout(
@@ -78,14 +102,14 @@ def _in_our_layout(
     names = origin.names(entry)
     if weights.form == "numpy":
         names = {layer.name: layer.name for layer in model.layers} | names
-    arrays = weights.arrays
+    arrays = origin.arrays(weights.arrays)
     if weights.form == "keras" and any("conv2d" in name for name in arrays):
         arrays = numbered_from_zero(arrays)
     ours: dict[str, np.ndarray] = {}
     unknown = []
     for name, array in arrays.items():
-        layer, _, variable = name.rpartition("/" if weights.form == "keras" else ".")
-        if variable == _TORCH_COUNTER and weights.form == "torch":
+        layer, variable = _split(name, weights)
+        if variable in _TORCH_CONSTANTS and weights.form == "torch":
             continue
         target = names.get(layer)
         if target is None:
@@ -93,8 +117,10 @@ def _in_our_layout(
             continue
         if weights.form == "torch":
             variable, array = _from_torch(variable, array, target, origin, model)
-        if array.ndim == 4 and target in ("fc", "classifier"):
-            array = array.reshape(array.shape[2:])  # MobileNet's 1x1 convolution
+        if array.ndim == 4 and target in ("fc", "fc1", "classifier"):
+            array = array.reshape(array.shape[2:])  # MobileNets' 1x1 convolutions
+        if array.ndim == 4 and array.shape[2] == 1 and _is_depthwise(model, target):
+            array = array.transpose(0, 1, 3, 2)  # a convolution in as many groups as channels
         key = f"{target}/{variable}"
         if key in ours:
             raise UserError(f"{weights.named}: two arrays are {key}, one of them {name}")
@@ -111,7 +137,7 @@ def _from_torch(
     variable: str, array: np.ndarray, target: str, origin: Origin, model: keras.Model
 ) -> tuple[str, np.ndarray]:
     """torch's variable and array as ours: kernels [h, w, in, out], matrices [in, out]."""
-    is_norm = isinstance(_layer(model, target), keras.layers.BatchNormalization)
+    is_norm = hasattr(_layer(model, target), "beta")
     variable = _TORCH_VARIABLES.get(variable, (variable, variable))[is_norm] or variable
     if variable == "kernel" and array.ndim == 4:
         array = array.transpose(2, 3, 1, 0)
@@ -124,6 +150,10 @@ def _from_torch(
                 array = array.reshape(len(array), -1)
         array = array.T
     return variable, array
+
+
+def _is_depthwise(model: keras.Model, name: str) -> bool:
+    return isinstance(_layer(model, name), keras.layers.DepthwiseConv2D)
 
 
 def _layer(model: keras.Model, name: str) -> keras.layers.Layer | None:
@@ -139,3 +169,18 @@ def _fold_biases(arrays: dict[str, np.ndarray], model: keras.Model) -> None:
         unused = layer in layers and not getattr(layers[layer], "use_bias", True)
         if unused and mean in arrays:
             arrays[mean] = arrays[mean] - arrays.pop(name)
+
+
+def _fold_gammas(arrays: dict[str, np.ndarray], model: keras.Model) -> None:
+    """A factor of a batch normalisation, of which ours has none, moves into the kernel before it.
+
+    The mean goes along, the variance stays, as it divides both.
+    """
+    layers = {layer.name: layer for layer in model.layers}
+    for name in [name for name in arrays if name.endswith("_bn/gamma")]:
+        norm = name.removesuffix("/gamma")
+        kernel = f"{norm.removesuffix('_bn')}/kernel"
+        if norm in layers and not getattr(layers[norm], "scale", True) and kernel in arrays:
+            gamma = arrays.pop(name)
+            arrays[kernel] = arrays[kernel] * gamma
+            arrays[f"{norm}/moving_mean"] = arrays[f"{norm}/moving_mean"] * gamma

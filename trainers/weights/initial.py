@@ -106,6 +106,7 @@ def take(
     """
     where = f"--init_from={source.path} does not fit {model.name}"
     variables = {variable.path: variable for variable in model.weights}
+    source = dataclasses.replace(source, arrays=nets.fit_positions(model, source.arrays))
     of_head = {name for name in {*variables, *source.arrays} if name.startswith(head)}
     kept = of_head if new_head else set()
     wanted, given = variables.keys() - kept, source.arrays.keys() - kept

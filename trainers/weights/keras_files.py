@@ -16,6 +16,8 @@ _KERNEL_VARIABLES = ("kernel", "bias")
 _NORM_VARIABLES = {
     4: ("gamma", "beta", "moving_mean", "moving_variance"),
     3: ("beta", "moving_mean", "moving_variance"),
+    2: ("gamma", "beta"),
+    1: ("gamma",),
 }
 _NO_WEIGHTS = {"optimizer", "seed_generator"}
 
@@ -33,10 +35,13 @@ def read_hdf5(source: Any) -> dict[str, np.ndarray]:
 def _arrays(file: Any) -> Iterator[tuple[str, np.ndarray]]:
     if "layer_names" in file.attrs:
         for layer in (_text(name) for name in file.attrs["layer_names"]):
-            for weight in (_text(name) for name in file[layer].attrs["weight_names"]):
+            weights = [_text(name) for name in file[layer].attrs["weight_names"]]
+            nested = len({weight.rpartition("/")[0] for weight in weights}) > 1
+            for weight in weights:
                 variable = weight.split("/")[-1].removesuffix(":0")
+                owner = weight.split("/")[-2] if nested else layer
                 yield (
-                    f"{layer}/{variable.replace('depthwise_kernel', 'kernel')}",
+                    f"{owner}/{variable.replace('depthwise_kernel', 'kernel')}",
                     file[layer][weight][()],
                 )
         return

@@ -5,42 +5,15 @@ published net computes something else than ours of nearly the same name, it is r
 reason: shapes alone would not tell.
 """
 
-import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import nets
 from nets.residual import unit_name
+from trainers.weights import convolutional_names, transformer_names
 from trainers.weights.files import Form
-
-# Our layer's name for each layer name of the source.
-Names = dict[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """Weights of one origin for one family.
-
-    Attributes:
-        names: from the net's entry to the layers' names.
-        device_map: how the images were normalised for these weights; empty: not known.
-        flattened: our layer that flattens feature maps, which torch flattens channel by channel.
-        departures: what the publisher's net has otherwise than ours; the weights fit all the same.
-    """
-
-    names: Callable[[nets.Net], Names]
-    device_map: str
-    flattened: str = ""
-    departures: str = ""
-
-
-# keras.applications.imagenet_utils.preprocess_input: 'caffe', 'tf' and 'torch'.
-_CAFFE = "to_bgr|subtract_mean((103.939, 116.779, 123.68))"
-_TF = "mean_std((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))"
-# The same as torchvision's: mean .485 .456 .406, std .229 .224 .225.
-_TORCH = "mean_std((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))"
-_SQUEEZENET = "to_bgr|subtract_mean((104.0, 117.0, 123.0))"
+from trainers.weights.origin import CAFFE, SQUEEZENET, TF, TORCH, Names, Origin
 
 _INCEPTION_V3_PARTS = {
     "35": "1x1 5x5_reduce 5x5 double3x3_reduce double3x3_1 double3x3_2 pool_proj",
@@ -248,25 +221,40 @@ _DENSENET = (*_DENSENET_KERAS, "densenet161")
 _MOBILENET = ("mobilenet_v1", "mobilenet_v1_075", "mobilenet_v1_050", "mobilenet_v1_025")
 _NO_PADDING = "torchvision does not pad conv10, the authors and we do: logits differ a little"
 
-ORIGINS: Mapping[tuple[Form, str], Origin] = {
-    **{("keras", name): Origin(_keras_resnet, _CAFFE) for name in _V1},
-    **{("keras", name): Origin(_keras_resnet_v2, _TF) for name in _V2},
-    **{("keras", name): Origin(_keras_vgg, _CAFFE) for name in _VGG_KERAS},
-    **{("keras", name): Origin(_keras_densenet, _TORCH) for name in _DENSENET_KERAS},
-    **{("keras", name): Origin(_keras_mobilenet, _TF) for name in _MOBILENET},
-    ("keras", "inception_v3"): Origin(_keras_inception_v3, _TF),
+# By publisher and net. A form's own is the publisher of that name, 'torch' torchvision.
+ORIGINS: Mapping[tuple[str, str], Origin] = {
+    **{("keras", name): Origin(_keras_resnet, CAFFE) for name in _V1},
+    **{("keras", name): Origin(_keras_resnet_v2, TF) for name in _V2},
+    **{("keras", name): Origin(_keras_vgg, CAFFE) for name in _VGG_KERAS},
+    **{("keras", name): Origin(_keras_densenet, TORCH) for name in _DENSENET_KERAS},
+    **{("keras", name): Origin(_keras_mobilenet, TF) for name in _MOBILENET},
+    ("keras", "inception_v3"): Origin(_keras_inception_v3, TF),
     **{
-        ("torch", name): Origin(_torchvision_resnet, _TORCH)
-        for name in (*_BASIC, *_V1_5, *_RESNEXT)
+        ("torch", name): Origin(_torchvision_resnet, TORCH) for name in (*_BASIC, *_V1_5, *_RESNEXT)
     },
-    **{("torch", name): Origin(_torchvision_vgg, _TORCH, flattened="fc6") for name in _VGG},
-    ("torch", "alexnet_owt"): Origin(_torchvision_alexnet, _TORCH, flattened="fc6"),
-    ("torch", "squeezenet1_0"): Origin(_torchvision_squeezenet, _TORCH, departures=_NO_PADDING),
-    ("torch", "squeezenet1_1"): Origin(_torchvision_squeezenet, _TORCH),
-    **{("torch", name): Origin(_torchvision_densenet, _TORCH) for name in _DENSENET},
+    **{("torch", name): Origin(_torchvision_vgg, TORCH, flattened="fc6") for name in _VGG},
+    ("torch", "alexnet_owt"): Origin(_torchvision_alexnet, TORCH, flattened="fc6"),
+    ("torch", "squeezenet1_0"): Origin(_torchvision_squeezenet, TORCH, departures=_NO_PADDING),
+    ("torch", "squeezenet1_1"): Origin(_torchvision_squeezenet, TORCH),
+    **{("torch", name): Origin(_torchvision_densenet, TORCH) for name in _DENSENET},
     # Its weights are TF-slim's, with their normalisation (transform_input).
-    ("torch", "inception_v3_torchvision"): Origin(_torchvision_inception_v3, _TF),
-    ("numpy", "squeezenet1_0"): Origin(_authors_squeezenet, _SQUEEZENET),
+    ("torch", "inception_v3_torchvision"): Origin(_torchvision_inception_v3, TF),
+    **transformer_names.ORIGINS,
+    **{("keras", name): Origin(names, TF) for name, names in convolutional_names.KERAS.items()},
+    **{
+        ("torch", name): Origin(names, TORCH)
+        for name, names in convolutional_names.TORCHVISION.items()
+    },
+    **{("timm", name): Origin(names, TORCH) for name, names in convolutional_names.TIMM.items()},
+    **{("timm", name): Origin(names, TF) for name, names in convolutional_names.TIMM_AS_TF.items()},
+    ("numpy", "squeezenet1_0"): Origin(_authors_squeezenet, SQUEEZENET),
+}
+
+# Whose weights come in files of a form.
+PUBLISHERS: Mapping[Form, tuple[str, ...]] = {
+    "keras": ("keras",),
+    "torch": ("torch", "timm", "authors"),
+    "numpy": ("numpy",),
 }
 
 # Arrays under our own layers' names, `<layer>.<variable>`, in our layout: for any net, by NumPy.

@@ -67,8 +67,7 @@ def verify(data_dir: pathlib.Path) -> None:
     subprocess.run([sys.executable, script, f"--data_dir={data_dir}"], check=True)
 
 
-@pytest.mark.parametrize("lead", [0, 3])
-@pytest.mark.parametrize("locks", [True, False], ids=["flock", "no flock"])
+@pytest.mark.parametrize(("lead", "locks"), [(0, True), (3, False)], ids=["flock", "no flock"])
 def test_of_the_same_command_twice_one_works(lead, locks, source, expected, tmp_path):
     environment = os.environ if locks else lacking(tmp_path, "flock", errno.ENOSYS)
     first = begin(command(source, tmp_path), env=environment)

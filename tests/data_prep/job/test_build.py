@@ -314,5 +314,7 @@ def test_a_request_is_readable(source, tmp_path, monkeypatch):
         built(source, tmp_path)
     (path,) = tmp_path.rglob(request.REQUEST_FILE)
     written = json.loads(path.read_text())
-    assert written["settings"] == dataclasses.asdict(schema.ImageSettings(size=32))
+    assert written["settings"] == dataclasses.asdict(
+        schema.ImageSettings(size=32, restart_markers=True)
+    )
     assert written["shards"] == {"train": 3, "validation": 2}

@@ -168,11 +168,11 @@ def test_runs_validated_on_different_images_are_told_apart(tmp_path):
     for number, sha in ((1, "a" * 64), (2, "a" * 64)):
         make_run(tmp_path, f"demo/{number}", data={"manifest_sha256": sha})
     records = find_records(tmp_path)
-    assert tables.VALIDATED_ON not in tables.list_table(records) + page.page(records)
+    assert tables.VALIDATED_ON not in tables.list_table(records) + page.page(records, tmp_path)
     make_run(tmp_path, "demo/3", data={"manifest_sha256": "b" * 64})
     records = find_records(tmp_path)
     lines = tables.list_table(records).splitlines()
     assert tables.VALIDATED_ON in lines[0]
     assert [line.split("%")[-1].count("aaaaaaaa") for line in lines[1:]] == [1, 1, 0]
     assert "20 images, bbbbbbbb" in lines[3] and lines[3].endswith("finished")
-    assert page.page(records).count("20 images, bbbbbbbb") >= 1
+    assert page.page(records, tmp_path).count("20 images, bbbbbbbb") >= 1

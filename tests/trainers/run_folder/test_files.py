@@ -250,8 +250,10 @@ def test_readers_cope_with_a_loss_that_is_not_finite(diverged, tmp_path):
     assert record.train[-1].loss is None and record.validation[-1].loss is None
     assert record.evaluations["center_crop_validation"].loss is None
     assert "loss not finite at epoch 3" in tables.show_text(record)
-    assert tables.list_table([record]) and diff_text(record, record) and page.page([record])
-    json.loads(curves.curves_json([record]), parse_constant=pytest.fail)
+    assert (
+        tables.list_table([record]) and diff_text(record, record) and page.page([record], tmp_path)
+    )
+    json.loads(curves.embedded(curves.runs_json([record])), parse_constant=pytest.fail)
     assert draw_curves(diverged.directory, "diverged").exists()
 
 

@@ -102,7 +102,7 @@ def test_training_evaluation_and_export_agree_on_tie_ridden_logits(seed, tmp_pat
     generator = np.random.default_rng(seed)
     logits, labels = tie_ridden(generator), generator.integers(0, CLASSES, IMAGES)
     strategy = open_devices("cpu:1").strategy
-    tally = Tally(IMAGES)
+    tally = Tally(IMAGES, CLASSES)
     views = Views("decode")
     for positions, found, scores in class_scores(
         net(logits), Pictures(labels, 30), views, strategy, "validation"
@@ -139,7 +139,7 @@ def test_a_dead_net_has_no_hit_and_is_named():
 
 def test_the_loss_of_a_diverged_net_is_a_number():
     logits = np.array([[0.0, 5000.0]] * 2, np.float32)
-    tally = Tally(2)
+    tally = Tally(2, 2)
     tally.add(np.arange(2), np.zeros(2, int), np.exp(log_softmax(logits)), logits)
     result = tally.result(("a", "b"))
     assert result["loss"] == 5000.0

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from trainers.scoring.tally import RealLabels, Tally, calibration_error, wilson_interval
+from trainers.scoring.mistakes import reliability, wilson_interval
+from trainers.scoring.tally import RealLabels, Tally
 
 WNIDS = tuple(f"n{label:08d}" for label in range(8))
 RNG = np.random.default_rng(0)
 
 
 def tally(labels, probabilities) -> Tally:
-    made = Tally(len(labels))
+    made = Tally(len(labels), len(WNIDS))
     order = RNG.permutation(len(labels))
     for part in np.array_split(order, 3):
         made.add(part, np.asarray(labels)[part], np.asarray(probabilities)[part])
@@ -55,9 +56,9 @@ def test_calibration_error_equals_a_loop_over_bins():
         inside = (confidence > index / 15) & (confidence <= (index + 1) / 15)
         if inside.any():
             wanted += inside.sum() * abs(right[inside].mean() - confidence[inside].mean())
-    assert calibration_error(confidence, right) == pytest.approx(wanted / 500)
+    assert reliability(confidence, right).error == pytest.approx(wanted / 500)
     assert wanted / 500 > 0.1
-    assert calibration_error(np.ones(4), np.ones(4, bool)) == 0
+    assert reliability(np.ones(4), np.ones(4, bool)).error == 0
 
 
 def test_the_most_confused_pairs_come_first():
@@ -79,7 +80,7 @@ def test_an_image_that_is_not_finite_is_never_right():
 
 
 def test_images_scored_twice_or_never_are_noticed():
-    made = Tally(3)
+    made = Tally(3, 8)
     made.add(np.array([0, 2]), np.array([1, 1]), np.full([2, 8], 1 / 8))
     with pytest.raises(AssertionError, match="1 of 3 images were not scored"):
         made.result(WNIDS)

@@ -1,5 +1,6 @@
 """What an evaluation says of what it scored: which weights, which images, and dead nets."""
 
+import io
 import json
 import shutil
 
@@ -7,14 +8,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from base.errors import UserError
 from data_prep import schema
 from tests.making.datasets import sample_photographs
-from tests.making.trained_runs import random_run, stored_dataset
+from tests.making.trained_runs import CLASSES, random_run, stored_dataset
 from tests.trainers.scoring.conftest import CROP, IMAGES, NET, SIZE
 from trainers.config import TrainedConfig
 from trainers.report.published import gates
+from trainers.run_folder import predictions
 from trainers.run_folder.files import LoopState, read_state, state_text
 from trainers.run_folder.folder import Run
 from trainers.run_folder.records import read_record
@@ -62,10 +65,28 @@ def test_other_data_adds_a_file_and_is_not_beside_the_paper(sample_dir, data_dir
     assert {gate.top1 for gate in gates(record)} <= {100 * (1 - own.result.top1)}
 
 
+def test_what_is_said_of_each_image_is_saved_with_its_name_and_the_worst_as_pictures(run):
+    found = evaluate(run, save_predictions=True)
+    said = predictions.load(found.saved)
+    assert found.saved == predictions.beside(found.file)
+    assert said.names == tuple(f"validation_{number}" for number in range(IMAGES))
+    assert said.labels.tolist() == [number % CLASSES for number in range(IMAGES)]
+    assert said.right.mean() == pytest.approx(found.result.top1)
+    assert said.losses.mean() == pytest.approx(found.result.loss, rel=1e-5)
+    assert said.words[1] == "class 1"
+    assert sorted(said.pictures) == np.flatnonzero(~said.right).tolist()
+    for picture in said.pictures.values():
+        assert max(Image.open(io.BytesIO(picture)).size) <= 128
+    assert read_record(run.directory).predictions().names == said.names
+
+
 def test_a_data_set_that_has_moved_is_still_the_runs_own(data_dir, tmp_path):
     run = random_run(tmp_path / "runs", data_dir, NET, CROP)
     moved = shutil.copytree(data_dir, tmp_path / "moved")
+    stale = run.directory / "evaluation_center_crop_validation.predictions.npz"
+    stale.touch()
     found = evaluate(run, data_dir=str(moved))
+    assert found.saved is None and not stale.exists(), "they were another evaluation's"
     assert found.file.name == "evaluation_center_crop_validation.json"
     assert found.result.own_data and found.result.data_dir == str(moved)
 

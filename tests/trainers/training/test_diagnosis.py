@@ -15,7 +15,7 @@ from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
 from trainers import config
 from trainers.run_folder.metrics import read_metrics
-from trainers.training import diagnosis, session
+from trainers.training import diagnosis, losses, session
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(8, 56, 56, 3)).astype(np.float32)
@@ -70,7 +70,8 @@ def test_a_training_that_guesses_is_named_whatever_its_net_and_loss(
     trained = SimpleNamespace(name=net, package=nets, build_for=lambda images: model)
     dataset = SimpleNamespace(num_classes=10)
     inquiry, said = object.__new__(diagnosis.Inquiry), []
-    inquiry._net, inquiry._config = trained, config.parse([f"--loss={loss}"])
+    read, heads = config.parse([f"--loss={loss}"]), nets.entry(net).auxiliary_weights
+    inquiry._net, inquiry._objective = trained, losses.objective(read, heads, ())
     inquiry._pipeline = SimpleNamespace(dataset=dataset)
     inquiry._logbook = SimpleNamespace(say=said.append)
     batch = {"image": tf.constant(IMAGES), "label": tf.constant(labels)}

@@ -1,6 +1,5 @@
 """What a run shows in TensorBoard, by the flags that ask for it."""
 
-import contextlib
 import errno
 
 import pytest
@@ -51,8 +50,7 @@ def test_profile_scalars_and_images_are_written(generated_data, tmp_path, capsys
 
 @pytest.fixture
 def logbook(tmp_path):
-    made = Logbook(tmp_path, resumed_step=0, total_steps=4, steps_per_epoch=2, tensorboard=False)
-    with contextlib.closing(made):
+    with Logbook(tmp_path, resumed_step=0, total_steps=4, steps_per_epoch=2) as made:
         yield made
 
 

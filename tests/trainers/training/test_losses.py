@@ -71,20 +71,53 @@ def test_a_loss_that_there_is_not_is_refused(spec):
 
 def test_auxiliary_heads_have_the_same_loss():
     outputs = {"logits": tf.constant(LOGITS), "aux1": tf.constant(LOGITS)}
-    objective, _ = losses.with_auxiliary_heads(
-        outputs, tf.constant(LABELS), {"aux1": 0.3}, loss=losses.sigmoid(), label_smoothing=0.1
-    )
+    objective = losses.Objective(losses.sigmoid(), 0.1, {"aux1": 0.3})
     wanted = 1.3 * binary(0.9 * np.eye(10)[LABELS] + 0.01)
-    np.testing.assert_allclose(objective, wanted, rtol=1e-5)
+    np.testing.assert_allclose(objective(outputs, tf.constant(LABELS)), wanted, rtol=1e-5)
 
 
 def test_auxiliary_heads_add_their_weighted_losses_and_do_not_score():
     outputs = {"logits": tf.constant(LOGITS), "aux1": tf.constant(-LOGITS)}
-    objective, logits = losses.with_auxiliary_heads(outputs, tf.constant(LABELS), {"aux1": 0.3})
+    objective = losses.Objective(heads={"aux1": 0.3})
     main = losses.cross_entropy(tf.constant(LOGITS), tf.constant(LABELS))
     head = losses.cross_entropy(tf.constant(-LOGITS), tf.constant(LABELS))
-    np.testing.assert_allclose(objective, main + 0.3 * head, rtol=1e-6)
-    assert logits is outputs["logits"]
+    found = objective(outputs, tf.constant(LABELS))
+    np.testing.assert_allclose(found, main + 0.3 * head, rtol=1e-6)
+    assert losses.scored(outputs) is outputs["logits"]
+
+
+TAUGHT = 3 * RNG.normal(size=(6, 10)).astype(np.float32)
+
+
+def test_a_hard_teacher_s_likeliest_class_is_a_label_with_half_the_weight():
+    objective = losses.Objective(label_smoothing=0.1, distillation=losses.hard())
+    found = objective(tf.constant(LOGITS), tf.constant(LABELS), tf.constant(TAUGHT))
+    labels = reference(0.9 * np.eye(10)[LABELS] + 0.01)
+    wanted = (labels + reference(np.eye(10)[TAUGHT.argmax(1)])) / 2
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_a_soft_teacher_s_divergence_is_at_a_temperature():
+    objective = losses.Objective(distillation=losses.DISTILLATIONS.make("soft(temperature=2.0)"))
+    found = objective(tf.constant(LOGITS), tf.constant(LABELS), tf.constant(TAUGHT))
+    ours, theirs = (np.exp(each.astype(np.float64) / 2) for each in (LOGITS, TAUGHT))
+    ours, theirs = (each / each.sum(1, keepdims=True) for each in (ours, theirs))
+    divergence = (theirs * np.log(theirs / ours)).sum(1)
+    wanted = 0.9 * reference(np.eye(10)[LABELS]) + 0.1 * 4 * divergence
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_a_head_of_its_own_learns_from_the_teacher():
+    outputs = {"logits": tf.constant(LOGITS), "distillation": tf.constant(-LOGITS)}
+    objective = losses.Objective(distillation=losses.hard(alpha=1.0))
+    found = objective(outputs, tf.constant(LABELS), tf.constant(-LOGITS))
+    assert (found < objective(LOGITS, tf.constant(LABELS), tf.constant(-LOGITS))).numpy().all()
+
+
+@pytest.mark.parametrize("spec", ["hard(2.0)", "soft(temperature=0.0)", "softer()"])
+def test_a_distillation_that_there_is_not_is_refused(spec):
+    with pytest.raises(UserError):
+        losses.DISTILLATIONS.make(spec)
 
 
 def test_l2_penalty_has_the_papers_gradient():

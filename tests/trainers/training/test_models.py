@@ -91,3 +91,44 @@ def test_under_bfloat16_a_training_has_float32_logits(net):
     rounded = tf.cast(tf.cast(logits, tf.bfloat16), tf.float32)
     assert np.mean(logits != rounded) > 0.9
     assert trained.model.layers[1].compute_dtype == "bfloat16", "all else is as fast as it was"
+
+
+def test_layers_are_blocks_by_the_numbers_in_their_names():
+    def of(net, size):
+        blocks = models.blocks_of(nets.build(net, 5, size))
+        return {block[0].name: [layer.name for layer in block[1:]] for block in blocks}
+
+    resnet, vgg, densenet = of("resnet18", 32), of("vgg11", 32), of("densenet121", 32)
+    assert len(resnet) == 9 and "res5b_branch2b_bn" in resnet["res5b_branch2a"]
+    assert list(vgg)[:3] == ["conv1_1", "conv2_1", "conv3_1"] and len(vgg) == 10
+    assert len(densenet) == 1 + 58 + 3
+    assert densenet["dense4_16_bn1"][-1] == "bn", "without a number it belongs to the last block"
+    assert "aux1_fc" not in of("googlenet", 80), "auxiliary heads are heads"
+
+
+def test_a_net_of_two_tokens_has_two_heads_both_in_float32():
+    policy = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = nets.build("deit_tiny_distilled", 5, 32)
+        heads = models.head(model)
+        assert {layer.name for layer in heads} == {"head", "head_distillation"}
+        models.logits_only(model)
+        assert {layer.compute_dtype for layer in heads} == {"float32"}
+        assert model.get_layer("block12_mlp2").compute_dtype == "bfloat16"
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
+
+
+def test_the_rate_of_a_layer_decays_from_the_last_one_to_the_input():
+    model = nets.build("resnet10", 5, 32, width=4)
+    flags = ("--layer_decay=0.5", "--head_rate_factor=3", "--freeze=res5a|fc$")
+    read = config.parse(["--net=resnet10", *flags])
+    models.freeze(model, read)
+    factors = models.rate_factors(model, read)
+    assert factors.keys() == {variable.path for variable in model.weights}
+    assert factors["fc/kernel"] == 3
+    assert factors["res5a_branch2a/kernel"] == 0.5, "what is frozen counts"
+    assert factors["res4a_branch2a_bn/gamma"] == factors["res4a_branch1/kernel"] == 0.25
+    assert factors["conv1/kernel"] == 0.5**5
+    assert set(models.rate_factors(model, config.parse(["--net=resnet10"])).values()) == {1.0}

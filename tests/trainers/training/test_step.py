@@ -80,7 +80,7 @@ def make(
         # At ten times these rates a difference in the last bit grows to more than 1e-5 in 20 steps;
         # at these it stays below 7e-7, beside losses that training has changed by 0.5 and by 0.006.
         ("alexnet_small", 56, {}, 20, 2e-5),
-        ("resnet18", 64, {"synchronized_batch_norm": True}, 20, 2e-6),
+        ("resnet10", 48, {"width": 16, "synchronized_batch_norm": True}, 20, 2e-6),
     ],
 )
 def test_losses_do_not_depend_on_the_number_of_replicas(net, size, options, steps, rate):

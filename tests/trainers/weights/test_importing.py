@@ -1,5 +1,6 @@
 """Imported weights: the publisher's logits, every array used once, anything else refused."""
 
+import functools
 import json
 import re
 
@@ -20,9 +21,11 @@ from trainers.run_folder import continuing
 from trainers.run_folder.finding import find_run
 from trainers.serving.classifier import Classifier
 from trainers.weights import importing
+from trainers.weights.assigning import arrays_for
 from trainers.weights.config import ImportConfig
 from trainers.weights.files import WeightFile, read
 from trainers.weights.names import ORIGINS
+from trainers.weights.transformer_names import big_vision_vit
 
 CLASSES = 20
 RNG = np.random.default_rng(0)
@@ -37,6 +40,10 @@ APPLICATIONS = {
         {"auxiliary": False},
     ),
     "mobilenet_v1": (keras.applications.MobileNet, 64, 1.0, ".weights.h5", {}),
+    "convnext_tiny": (
+        functools.partial(keras.applications.ConvNeXtTiny, include_preprocessing=False),
+        *(32, 1.0, ".h5", {}),
+    ),
 }
 
 
@@ -88,6 +95,47 @@ def test_torchvisions_names_cover_every_variable_once(name):
     used = [names[n] for n in spelled if names[n] in layers]
     assert sorted(used) == sorted(layers)
     assert len(model.weights) == TORCHVISION_ARRAYS[name]
+
+
+def test_big_visions_arrays_are_joined_by_head():
+    """A net's own weights, written as big_vision writes them, come back as they were."""
+    ours = nets.build("vit_s16", 3, 32)
+    for layer in ours.layers:
+        layer.set_weights([RNG.normal(size=weight.shape) for weight in layer.get_weights()])
+    names = {mine: theirs for theirs, mine in big_vision_vit(nets.entry("vit_s16")).items()}
+    arrays = {}
+    for layer in ours.layers:
+        for variable in layer.weights:
+            array, name = variable.numpy(), names[layer.name]
+            part = {"gamma": "scale", "beta": "bias"}.get(variable.name, variable.name)
+            if name.endswith("/qkv"):
+                for each, of_each in zip(
+                    ("query", "key", "value"), np.split(array, 3, -1), strict=True
+                ):
+                    key = f"params/{name.removesuffix('qkv')}{each}/{part}"
+                    arrays[key] = of_each.reshape(*array.shape[:-1], 6, 64)
+            elif name.endswith("/out") and part == "kernel":
+                arrays[f"params/{name}/{part}"] = array.reshape(6, 64, -1)
+            else:
+                arrays[f"params/{name}/{part}"] = array
+    expected = [weight.numpy() for weight in ours.weights]
+    for layer in ours.layers:
+        layer.set_weights([np.zeros(weight.shape) for weight in layer.get_weights()])
+    importing.assign(ours, WeightFile("file", "numpy", arrays), nets.entry("vit_s16"))
+    for weight, array in zip(ours.weights, expected, strict=True):
+        np.testing.assert_array_equal(weight, array)
+
+
+def test_positions_of_another_image_size_are_resampled():
+    timms = {"blocks.0.norm1.weight": np.ones(192), "cls_token": np.ones((1, 1, 192))}
+    timms["pos_embed"] = np.concatenate([np.full((1, 1, 192), 7), np.ones((1, 24**2, 192))], 1)
+    model, entry = nets.build("deit_tiny", 3, 32), nets.entry("deit_tiny")
+    arrays = arrays_for(model, WeightFile("file", "torch", timms), entry)
+    assert arrays["block1_norm1/gamma"].shape == (192,)
+    assert arrays["class_token/tokens"].shape == (1, 192)
+    embedding = arrays["positions/embedding"]
+    assert embedding.shape == (1 + 14**2, 192) and (embedding[0] == 7).all()
+    np.testing.assert_allclose(embedding[1:], 1, atol=1e-5)
 
 
 def torch_squeezenet(classes: int = 3) -> dict[str, np.ndarray]:

@@ -7,17 +7,17 @@ import shutil
 import numpy as np
 import pytest
 
+import trainers
 from base.errors import UserError
 from tests.making.datasets import write_dataset
 from trainers import config
-from trainers.report.details import details_html
+from trainers.report import page
 from trainers.report.diff import diff_text
 from trainers.report.tables import show_text
 from trainers.run_folder import checkpoints
 from trainers.run_folder.finding import find_run
 from trainers.run_folder.metrics import read_metrics
 from trainers.run_folder.records import read_record
-from trainers.serving.classifier import trained_net
 from trainers.training import session
 from trainers.training.trainer import Trainer
 from trainers.weights.initial import Source, take
@@ -156,7 +156,7 @@ def test_frozen_layers_stay_as_they_were_to_the_bit(workspace, more, capsys):
     for text in (
         show_text(read_record(run.directory)),
         diff_text(read_record(find_run("old").directory), read_record(run.directory)),
-        details_html(read_record(run.directory)),
+        page.page([read_record(run.directory)], run.directory.parents[1]),
     ):
         assert "runs/old/1/checkpoints/best.npz" in text
 
@@ -256,7 +256,7 @@ def test_published_weights_of_other_classes_are_begun_with(workspace, sample_dir
 
 
 def test_from_python_a_run_s_net_has_its_trained_weights(workspace):
-    model = trained_net("old")
+    model = trainers.load_run("old").model
     for variable in model.weights:
         np.testing.assert_array_equal(variable.numpy(), arrays("old")[variable.path])
     assert model(np.zeros([2, 24, 24, 3], np.float32)).shape == (2, 5)

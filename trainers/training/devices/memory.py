@@ -41,12 +41,13 @@ class StepMemory:
         return max(0, (limit - self.fixed) // self.per_image)
 
 
-def estimate(model: keras.Model, slots: int) -> StepMemory:
+def estimate(model: keras.Model, slots: int, beside: int = 0) -> StepMemory:
     """What a step of a net takes.
 
     Args:
         model: the net, in the precision that it is trained in.
         slots: the optimizer's slots for each variable.
+        beside: the bytes of weights of other nets.
     """
     per_image = 0
     for layer in model.layers:
@@ -61,7 +62,7 @@ def estimate(model: keras.Model, slots: int) -> StepMemory:
     cast = compute if compute < 4 else 0
     held = sum(math.prod(variable.shape) for variable in model.weights)
     # Float32 value and the copy that is computed with; slots and gradient of what is trained.
-    fixed = held * (4 + cast) + trained * 4 * (1 + slots) + _WORKSPACE
+    fixed = held * (4 + cast) + trained * 4 * (1 + slots) + beside + _WORKSPACE
     return StepMemory(fixed, per_image)
 
 

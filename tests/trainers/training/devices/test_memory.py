@@ -62,7 +62,7 @@ def test_running_out_of_memory_is_one_line(monkeypatch):
 
 def test_a_step_that_runs_out_of_memory_says_so(monkeypatch):
     from trainers import config
-    from trainers.training import measurement
+    from trainers.training.measuring import measurement
 
     flags = [*SYNTHETIC_TRAINING, "--replicas=cpu"]
     trainer = measurement.trainer_to_measure(config.parse(flags))

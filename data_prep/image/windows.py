@@ -1,0 +1,95 @@
+"""A window of an image into a batch: cut out, resized, mirrored, in one pass and in integers.
+
+Resizing is bilinear with a triangle as wide as the shrinking asks for, as Pillow's BILINEAR and
+torchvision's antialiased one, on the arithmetic of `resample`: the same pixels on every machine,
+0.15 levels from Pillow on average and 2 at most (measured on random resized crops of photographs).
+Mirroring costs nothing there: the weights are taken in the opposite order.
+"""
+
+import numpy as np
+
+from data_prep.image.compiled import compiled
+from data_prep.image.resample import AREA_BITS, resample_lanes
+
+
+@compiled
+def place(image, box, mirrored, result):  # type: ignore[no-untyped-def]
+    """Fills a batch's image with a window.
+
+    Args:
+        image: uint32 [h, w], each the four bytes R, G, B and anything.
+        box: int32 [4]: top, left, height, width of the window, in pixels, within the image.
+        mirrored: whether left and right change places.
+        result: uint8 [rows, 3 * columns], filled.
+    """
+    rows, columns = len(result), result.shape[1] // 3
+    top, left, height, width = box
+    window = image[top : top + height, left : left + width]
+    if height == rows and width == columns:
+        _copy(window, mirrored, result)
+        return
+    lanes = np.empty((rows, 4 * columns), np.uint8)
+    row_first, row_weights = _triangle(height, rows, False)
+    column_first, column_weights = _triangle(width, columns, mirrored)
+    repeated = np.empty((len(column_weights), 4 * columns), np.uint16)
+    for tap in range(len(column_weights)):
+        for column in range(columns):
+            repeated[tap, 4 * column : 4 * column + 4] = column_weights[tap, column]
+    levels = image.view(np.uint8)[top : top + height, 4 * left : 4 * (left + width)]
+    resample_lanes(levels, row_first, row_weights, False, column_first, repeated, False, lanes)
+    for row in range(rows):
+        _pack(lanes[row], result[row])
+
+
+@compiled
+def _copy(window, mirrored, result):  # type: ignore[no-untyped-def]
+    line = np.empty(window.shape[1], np.uint32)
+    last = len(line) - 1
+    for row in range(len(window)):
+        pixels = window[row]
+        if mirrored:
+            for column in range(len(line)):
+                line[column] = pixels[last - column]
+        else:
+            for column in range(len(line)):
+                line[column] = pixels[column]
+        _pack(line.view(np.uint8), result[row])
+
+
+@compiled
+def _pack(lanes, row):  # type: ignore[no-untyped-def]
+    """Leaves out every fourth: uint8 [4 * n] to uint8 [3 * n]."""
+    for column in range(len(lanes) // 4):
+        row[3 * column] = lanes[4 * column]
+        row[3 * column + 1] = lanes[4 * column + 1]
+        row[3 * column + 2] = lanes[4 * column + 2]
+
+
+@compiled
+def _triangle(source, target, mirrored):  # type: ignore[no-untyped-def]
+    """First source pixel of each output, uint64 [target], and weights, uint16 [taps, target]."""
+    scale = source / target
+    reach = max(scale, 1.0)
+    taps = min(2 * int(np.ceil(reach)) + 1, source)
+    firsts = np.empty(target, np.uint64)
+    weights = np.empty((taps, target), np.uint16)
+    for output in range(target):
+        centre = (output + 0.5) * scale
+        low = max(int(np.floor(centre - reach + 0.5)), 0)
+        high = min(int(np.floor(centre + reach + 0.5)), source)
+        first = min(low, source - taps)
+        total = 0.0
+        for pixel in range(low, high):
+            total += max(1 - abs(pixel + 0.5 - centre) / reach, 0.0)
+        at = target - 1 - output if mirrored else output
+        firsts[at] = first
+        # Rounding the running sum keeps the sum of the weights exact.
+        running, before = 0.0, 0
+        for tap in range(taps):
+            pixel = first + tap
+            if low <= pixel < high:
+                running += max(1 - abs(pixel + 0.5 - centre) / reach, 0.0)
+            now = int(np.rint(running / total * (1 << AREA_BITS)))
+            weights[tap, at] = now - before
+            before = now
+    return firsts, weights
