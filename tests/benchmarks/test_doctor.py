@@ -23,6 +23,7 @@ def test_libraries_that_are_not_found_are_named_with_what_brings_them(monkeypatc
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     found = {"libcuda.so.1", "libcudart.so.12"}
     monkeypatch.setattr(doctor, "_opens", lambda name: name in found)
+    monkeypatch.setattr(doctor.site, "getsitepackages", lambda: [str(tmp_path)])
     lines = list(doctor.devices())
     assert any("1 NVIDIA GPU(s), but TensorFlow sees none" in line for line in lines)
     assert "  libnvidia-ml.so.1 is not found: it comes with NVIDIA's driver" in lines
