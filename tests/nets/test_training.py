@@ -30,8 +30,8 @@ ONE_OF_A_KIND = (
     "squeezenet1_0",
     "mobilenet_v1",
 )
-# The deep Inception nets have no kind of layer that these lack, and would take a quarter of the time:
-# NETS_TRAINED=all trains them in both, too.
+# The deep Inception nets have no kind of layer that these lack, and would take a quarter of the
+# time: NETS_TRAINED=all trains them in both, too.
 IN_BOTH_PRECISIONS = (
     "alexnet",
     "googlenet",
