@@ -6,13 +6,13 @@ distance, and the images found are training ones.
 
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy.special import softmax
 
 from insight import drawing
 from insight.drawing import LINE, MARGIN
 from insight.images import Images, features
 from trainers.serving import net_layers
 from trainers.serving.classifier import Classifier
-from trainers.serving.explanations import softmax
 
 _SIDE, _NEAREST, _TOP, _BARS = 128, 6, 5, 220
 _RIGHT, _OTHER = (214, 39, 40), (120, 150, 200)

@@ -70,6 +70,17 @@ def bn_inception(nn: Builder, x: Tensor, num_classes: int) -> Tensor:
     return nn.fc(x, num_classes, name="classifier")
 
 
+def stem(nn: Builder, x: Tensor) -> Tensor:
+    """The convolutions before the first Inception (table 1)."""
+    x = nn.conv_bn_relu(x, 32, 3, 2, name="conv1a")  # 149
+    x = nn.conv_bn_relu(x, 32, 3, name="conv2a")  # 147
+    x = nn.conv_bn_relu(x, 64, 3, pad=1, name="conv2b")  # 147
+    x = nn.max_pool(x, 3, 2, name="pool3a")  # 73
+    x = nn.conv_bn_relu(x, 80, 1, name="conv3b")  # 73
+    x = nn.conv_bn_relu(x, 192, 3, name="conv4a")  # 71
+    return nn.max_pool(x, 3, 2, name="pool5a")  # 35
+
+
 def inception_v3(
     nn: Builder,
     x: Tensor,
@@ -84,13 +95,7 @@ def inception_v3(
     ``count_zeros``: whether padding counts in the means of the average poolings.
     """
     nn = nn.using(kernel_initializer=nn.variance_scaling(2.0, "fan_in", "truncated_normal"))
-    x = nn.conv_bn_relu(x, 32, 3, 2, name="conv1a")  # 149
-    x = nn.conv_bn_relu(x, 32, 3, name="conv2a")  # 147
-    x = nn.conv_bn_relu(x, 64, 3, pad=1, name="conv2b")  # 147
-    x = nn.max_pool(x, 3, 2, name="pool3a")  # 73
-    x = nn.conv_bn_relu(x, 80, 1, name="conv3b")  # 73
-    x = nn.conv_bn_relu(x, 192, 3, name="conv4a")  # 71
-    x = nn.max_pool(x, 3, 2, name="pool5a")  # 35
+    x = stem(nn, x)  # 35
     for name, projection in (("mixed_5b", 32), ("mixed_5c", 64), ("mixed_5d", 64)):
         x = _module_35(nn, x, projection, count_zeros, name)  # 35
     x = _reduction_17(nn, x, "mixed_6a")  # 17

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._registry import BatchNorm, Net, PublishedError, Tensor
-from .inception_v4 import PAPER, auxiliary_head, branch, pooled
+from .inception import stem as inception_v3_stem
+from .inception_v4 import PAPER, auxiliary_head, branch, classifier, pooled
 
 if TYPE_CHECKING:
     from ._builder import Builder
@@ -13,13 +14,7 @@ if TYPE_CHECKING:
 
 def stem(nn: Builder, x: Tensor) -> Tensor:
     """Inception-v3's, and one more Inception."""
-    x = nn.conv_bn_relu(x, 32, 3, 2, name="conv1a")  # 149
-    x = nn.conv_bn_relu(x, 32, 3, name="conv2a")  # 147
-    x = nn.conv_bn_relu(x, 64, 3, pad=1, name="conv2b")  # 147
-    x = nn.max_pool(x, 3, 2, name="pool3a")  # 73
-    x = nn.conv_bn_relu(x, 80, 1, name="conv3b")  # 73
-    x = nn.conv_bn_relu(x, 192, 3, name="conv4a")  # 71
-    x = nn.max_pool(x, 3, 2, name="pool5a")  # 35
+    x = inception_v3_stem(nn, x)  # 35
     point = branch(nn, x, "mixed_5b_1x1", (96, 1))
     single = branch(nn, x, "mixed_5b_5x5", (48, 1), (64, 5))
     double = branch(nn, x, "mixed_5b_double3x3", (64, 1), (96, 3), (96, 3))
@@ -89,9 +84,7 @@ def inception_resnet_v2(
     for index in range(1, 11):
         x = block_c(nn, x, f"block8_{index}", last=index == 10)  # 8
     x = nn.conv_bn_relu(x, 1536, 1, name="conv7b")  # 8
-    x = nn.global_avg_pool(x, name="pool8")
-    x = nn.dropout(x, dropout, name="drop8")
-    logits = nn.fc(x, num_classes, name="classifier")
+    logits = classifier(nn, x, num_classes, dropout)
     if not auxiliary:
         return logits
     return {"logits": logits, "aux1": auxiliary_head(nn, before_reduction, num_classes)}

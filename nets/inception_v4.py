@@ -113,12 +113,17 @@ def inception_v4(
     x = reduction_b(nn, x, "mixed_7a")  # 8
     for letter in "bcd":
         x = inception_c(nn, x, f"mixed_7{letter}")  # 8
-    x = nn.global_avg_pool(x, name="pool8")
-    x = nn.dropout(x, dropout, name="drop8")
-    logits = nn.fc(x, num_classes, name="classifier")
+    logits = classifier(nn, x, num_classes, dropout)
     if not auxiliary:
         return logits
     return {"logits": logits, "aux1": auxiliary_head(nn, before_reduction, num_classes)}
+
+
+def classifier(nn: Builder, x: Tensor, num_classes: int, dropout: float) -> Tensor:
+    """The ends of figures 9 and 15: the mean of each map, dropout, and a linear layer."""
+    x = nn.global_avg_pool(x, name="pool8")
+    x = nn.dropout(x, dropout, name="drop8")
+    return nn.fc(x, num_classes, name="classifier")
 
 
 def auxiliary_head(nn: Builder, x: Tensor, num_classes: int) -> Tensor:

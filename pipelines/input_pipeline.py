@@ -224,9 +224,7 @@ class InputPipeline:
         if config.data == SYNTHETIC:
             records = tf.data.Dataset.from_tensors("").repeat(full)
         else:
-            opener = dataset.shard_opener(split)
-            records = tf.data.Dataset.range(len(dataset.split(split))).flat_map(opener)
-            records = records.apply(tf.data.experimental.assert_cardinality(count))
+            records = dataset.records(split)
             padding = records.take(1).repeat(full - count)
             records = records.concatenate(padding)
         chunk = chunk_size(batch_size)

@@ -30,8 +30,6 @@ def evaluate(
         Dicts of `image` uint8 [k, height, width, 3], `label` int32 [k] and `position` int64 [k],
         the image's number within the split.
     """
-    records = tf.data.Dataset.range(len(dataset.split(split))).flat_map(dataset.shard_opener(split))
-    records = records.apply(tf.data.experimental.assert_cardinality(dataset.num_records(split)))
 
     def size_of(position: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
         example = dataset.parse(record[tf.newaxis])
@@ -46,8 +44,12 @@ def evaluate(
         images = host.images(examples, drawn, [None, None, 3])
         return {"image": images, "label": examples["label"], "position": position}
 
-    grouped = records.enumerate().group_by_window(
-        size_of, lambda size, group: group.batch(batch_size), window_size=batch_size
+    grouped = (
+        dataset.records(split)
+        .enumerate()
+        .group_by_window(
+            size_of, lambda size, group: group.batch(batch_size), window_size=batch_size
+        )
     )
     batches = grouped.map(made, num_parallel_calls=config.threads)
     return batches.prefetch(2).with_options(dataset_options.unattended())

@@ -125,6 +125,12 @@ class Dataset:
 
         return open_kept
 
+    def records(self, split: str) -> tf.data.Dataset:
+        """The split's serialized records, string [], in stored order."""
+        shards = tf.data.Dataset.range(len(self.split(split)))
+        records = shards.flat_map(self.shard_opener(split))
+        return records.apply(tf.data.experimental.assert_cardinality(self.num_records(split)))
+
     def refuse_smaller(self, side: int, flag: str) -> None:
         """Raises UserError where it is known to store images whose shorter side is below `side`.
 

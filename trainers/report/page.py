@@ -20,7 +20,7 @@ from trainers.report.details import details_html
 from trainers.report.mistakes_html import Mistakes
 from trainers.report.pictures import Pictures
 from trainers.run_folder.metrics import FEW_LOSSES, SPIKE, USUAL_SHARE
-from trainers.run_folder.records import RunRecord
+from trainers.run_folder.records import RunRecord, differing_flags
 
 # What a run's details take without their pictures, about.
 _BYTES_OF_DETAILS = 10_000
@@ -66,7 +66,7 @@ def write(path: pathlib.Path, records: Sequence[RunRecord], *, reload: int = 0) 
 
 def page(records: Sequence[RunRecord], place: pathlib.Path, *, reload: int = 0) -> str:
     """The report about these runs, as the text of an HTML file that is to lie in `place`."""
-    flags = runs_table.differing_flags(records)
+    flags = differing_flags(records)
     table = runs_table.RunsTable(records, flags)
     runs = table.html()
     settings = {"spike": SPIKE, "usualShare": USUAL_SHARE, "few": FEW_LOSSES}

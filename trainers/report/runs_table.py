@@ -19,9 +19,6 @@ from trainers.run_folder import checkpoints
 from trainers.run_folder.files import Stretch
 from trainers.run_folder.records import RUNNING, RunRecord
 
-# Flags that say where a run went and why, not what it did.
-_UNINTERESTING = ("experiment", "runs_dir", "note", "resume")
-
 # What a column sorts by at the first click.
 _UP, _DOWN = "ascending", "descending"
 
@@ -53,7 +50,7 @@ class _Column:
 
 
 class RunsTable:
-    """The table of these runs; `flags` are those of `differing_flags`."""
+    """The table of these runs; `flags` are those of `records.differing_flags`."""
 
     def __init__(self, records: Sequence[RunRecord], flags: Mapping[str, object]):
         self._records = records
@@ -103,17 +100,6 @@ class RunsTable:
             f"<fieldset><legend>{title}</legend>{''.join(choices)}</fieldset>"
             for title, choices in groups.items()
         )
-
-
-def differing_flags(records: Sequence[RunRecord]) -> dict[str, list[str | None]]:
-    """Each flag in which runs differ: its value in each run, None where that is not known."""
-    described = [record for record in records if record.flags]
-    names = sorted({name for record in described for name in record.flags} - {*_UNINTERESTING})
-    return {
-        name: [record.flags.get(name) for record in records]
-        for name in names
-        if len({record.flags.get(name) for record in described}) > 1
-    }
 
 
 def began(record: RunRecord) -> datetime.datetime | None:

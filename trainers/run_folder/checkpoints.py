@@ -35,8 +35,8 @@ STATE = "state"
 # Weights that are averages over batches, and not learned.
 _STATISTICS = ("moving_mean", "moving_variance")
 _PATTERN = "step-*.npz"
-# What damage in a zip, in an array's header or in the state can raise.
-_DAMAGE = (
+# What damage in an .npz file, in an array's header or in the state can raise.
+DAMAGE = (
     *(OSError, ValueError, TypeError, EOFError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
@@ -116,7 +116,7 @@ def best_state(directory: pathlib.Path) -> LoopState | None:
         # Of a path that is no zip file, NumPy would leave the file open.
         with (directory / BEST).open("rb") as opened, np.load(opened) as file:
             return read_state(file[STATE].tobytes())
-    except (FileError, KeyError, *_DAMAGE):
+    except (FileError, KeyError, *DAMAGE):
         return None
 
 
@@ -137,7 +137,7 @@ def parameters(directory: pathlib.Path) -> int | None:
                             shape, *_ = np.lib.format.read_array_header_1_0(array)
                             count += math.prod(shape)
             return count
-        except _DAMAGE:
+        except DAMAGE:
             count = 0
     return None
 
@@ -161,7 +161,7 @@ def load(path: pathlib.Path) -> Checkpoint:
         raise UserError(f"there is no checkpoint {path}") from None
     except NewerFormatError as error:
         raise UserError(f"the checkpoint {path} {error}") from None
-    except (KeyError, *_DAMAGE) as error:
+    except (KeyError, *DAMAGE) as error:
         raise DamagedError(f"the checkpoint {path} is damaged ({error})") from None
     return Checkpoint(path, arrays, state)
 
@@ -203,7 +203,7 @@ def fault(path: pathlib.Path, *, whole: bool = False) -> str | None:
         return f"{path.name} is not a checkpoint of a training"
     except NewerFormatError as error:
         return f"{path.name} {error}"
-    except _DAMAGE as error:
+    except DAMAGE as error:
         return f"{path.name} is damaged ({error})"
     return None
 

@@ -111,29 +111,24 @@ def refuse_other_data(run: Run, dataset: Dataset) -> None:
 
 def refuse_other_weights(run: Run, initial: InitialWeights) -> None:
     """Raises UserError where a run without a checkpoint has begun with other weights than these."""
-    try:
-        text = (run.directory / INITIAL_WEIGHTS_FILE).read_text(encoding="utf-8")
-        before: InitialWeights = typed_json.read(text, InitialWeights, files.FORMAT)
-    except (OSError, ValueError):
-        return  # it was not written yet
-    if before.sha256 not in (None, initial.sha256):
-        raise UserError(
-            f"{run.directory} has begun with other weights than {initial.source} has now: begin a "
-            "new run with --noresume"
-        )
+    _refuse_others(run, INITIAL_WEIGHTS_FILE, initial, "has begun with")
 
 
 def refuse_other_teacher(run: Run, weights: InitialWeights) -> None:
     """Raises UserError where a run was taught by other weights than these until now."""
+    _refuse_others(run, TEACHER_FILE, weights, "was taught by")
+
+
+def _refuse_others(run: Run, file: str, now: InitialWeights, did: str) -> None:
     try:
-        text = (run.directory / TEACHER_FILE).read_text(encoding="utf-8")
+        text = (run.directory / file).read_text(encoding="utf-8")
         before: InitialWeights = typed_json.read(text, InitialWeights, files.FORMAT)
     except (OSError, ValueError):
         return  # it was not written yet
-    if before.sha256 not in (None, weights.sha256):
+    if before.sha256 not in (None, now.sha256):
         raise UserError(
-            f"{run.directory} was taught by other weights than {weights.source} has now: begin "
-            "a new run with --noresume"
+            f"{run.directory} {did} other weights than {now.source} has now: begin a new run with "
+            "--noresume"
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from base.errors import UserError
-from trainers.run_folder.records import RunRecord
+from trainers.run_folder.records import RunRecord, differing_flags
 
 if TYPE_CHECKING:
     import pandas
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def runs(records: Sequence[RunRecord]) -> pandas.DataFrame:
     """See `trainers.read_runs`: accuracies are fractions, losses nats, `best_epoch` is theirs."""
+    flags = differing_flags(records)
+    flags.pop("net", None)  # which has its own column
     rows = []
     for record in records:
         best = record.best
@@ -31,7 +33,7 @@ def runs(records: Sequence[RunRecord]) -> pandas.DataFrame:
                 "images_per_second": record.images_per_second,
                 "directory": str(record.directory),
             }
-            | {f"--{name}": record.flags.get(name) for name in _differing(records)}
+            | {f"--{name}": record.flags.get(name) for name in flags}
         )
     return _pandas().DataFrame(rows, index=[record.name for record in records])
 
@@ -44,12 +46,6 @@ def metrics(record: RunRecord) -> pandas.DataFrame:
     """
     rows = [{"split": line.split, **msgspec.structs.asdict(line)} for line in record.metrics]
     return _pandas().DataFrame(rows)
-
-
-def _differing(records: Sequence[RunRecord]) -> list[str]:
-    """The flags that are not the same in all runs, but for the net, which has its own column."""
-    names = sorted({name for record in records for name in record.flags} - {"net"})
-    return [name for name in names if len({each.flags.get(name) for each in records}) > 1]
 
 
 def _pandas() -> Any:

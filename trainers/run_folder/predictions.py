@@ -11,9 +11,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 
 import msgspec
@@ -22,13 +19,8 @@ import numpy as np
 from base import typed_json
 from base.errors import UserError
 from base.files import atomic
+from trainers.run_folder.checkpoints import DAMAGE
 from trainers.run_folder.files import FORMAT
-
-# What damage in a zip or in an array's header can raise.
-_DAMAGE = (
-    *(OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
-)
 
 
 class _About(msgspec.Struct, kw_only=True, frozen=True):
@@ -154,5 +146,5 @@ def load(path: pathlib.Path) -> Predictions:
         raise UserError(f"there is no {path}: evaluate.py --save_predictions writes it") from None
     except typed_json.FileError as error:
         raise UserError(f"{path} {error}") from None
-    except _DAMAGE as error:
+    except (KeyError, *DAMAGE) as error:
         raise UserError(f"{path} is damaged ({error}): evaluate.py writes it again") from None

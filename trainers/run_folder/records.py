@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import pathlib
 import statistics
+from collections.abc import Sequence
 
 from base.errors import UserError
 from data_prep import schema
@@ -49,6 +50,9 @@ INTERRUPTED = "interrupted"
 FAILED = "failed"
 ARCHIVED = "archived"
 BROKEN = "broken"
+
+# Flags that say where a run went and why, not what it did.
+_UNINTERESTING = ("experiment", "runs_dir", "note", "resume")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,3 +263,14 @@ def _is_archived(run: Run) -> bool:
     net = run.directory / NET_DIR
     known = all((run.directory / name).exists() for name in (FLAGS_FILE, METRICS_FILE))
     return known and not run.checkpoints.exists() and (run.finished or not net.exists())
+
+
+def differing_flags(records: Sequence[RunRecord]) -> dict[str, list[str | None]]:
+    """Each flag in which runs differ: its value in each run, None where that is not known."""
+    described = [record for record in records if record.flags]
+    names = sorted({name for record in described for name in record.flags} - {*_UNINTERESTING})
+    return {
+        name: [record.flags.get(name) for record in records]
+        for name in names
+        if len({record.flags.get(name) for record in described}) > 1
+    }

@@ -17,7 +17,7 @@ _SIDE, _QUALITY = 128, 80
 def file_names(dataset: Dataset, split: str) -> list[str]:
     """The source's name of each image of a split, by position; empty where records have none."""
     features = {schema.FILE_NAME: tf.io.FixedLenFeature([], tf.string, "")}
-    parts = _records(dataset, split).batch(1024)
+    parts = dataset.records(split).batch(1024)
     names = parts.map(lambda part: tf.io.parse_example(part, features)[schema.FILE_NAME])
     names = names.with_options(dataset_options.unattended())
     return [name.decode(errors="replace") for part in names.as_numpy_iterator() for name in part]
@@ -27,7 +27,7 @@ def pictures(dataset: Dataset, split: str, positions: Iterable[int]) -> dict[int
     """Some stored images of a split, made small, as JPEG files by position."""
     wanted = sorted(positions)
     kept = tf.constant(wanted, tf.int64)
-    records = _records(dataset, split).enumerate()
+    records = dataset.records(split).enumerate()
     records = records.filter(lambda number, _: tf.reduce_any(tf.equal(number, kept)))
     records = records.map(lambda _, record: record).with_options(dataset_options.unattended())
     found = {}
@@ -39,8 +39,3 @@ def pictures(dataset: Dataset, split: str, positions: Iterable[int]) -> dict[int
         image.save(file, "JPEG", quality=_QUALITY)
         found[position] = file.getvalue()
     return found
-
-
-def _records(dataset: Dataset, split: str) -> tf.data.Dataset:
-    shards = tf.data.Dataset.range(len(dataset.split(split)))
-    return shards.flat_map(dataset.shard_opener(split))

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.special import softmax
 
 from trainers.serving import net_layers
 from trainers.serving.classifier import Classifier
@@ -129,7 +130,7 @@ def _gradient(classifier: Classifier) -> _Method:
 def _occlusion(classifier: Classifier) -> _Method:
     def of_one(crop: np.ndarray, label: int) -> np.ndarray:
         covered = cover(classifier, crop)
-        whole = softmax(classifier.logits(crop[np.newaxis]))[0, label]
+        whole = softmax(classifier.logits(crop[np.newaxis])[0])[label]
         falls = whole - covered.probabilities[..., label]
         total, times = np.zeros(crop.shape[:2]), np.zeros(crop.shape[:2])
         for row, top in enumerate(covered.tops):
@@ -149,7 +150,7 @@ class Covered:
     Attributes:
         tops, lefts: where the square begins, in pixels; the last ones end at the image's border.
         side: the square's, in pixels.
-        probabilities: float64 [rows, columns, N], what the net says then.
+        probabilities: float32 [rows, columns, N], what the net says then.
     """
 
     tops: tuple[int, ...]
@@ -168,12 +169,6 @@ def cover(classifier: Classifier, crop: np.ndarray) -> Covered:
     for image, (top, left) in zip(images, itertools.product(tops, lefts), strict=True):
         image[top : top + side, left : left + side] = GRAY
     parts = range(0, len(images), _BATCH)
-    rows = [softmax(classifier.logits(images[start : start + _BATCH])) for start in parts]
+    rows = [softmax(classifier.logits(images[start : start + _BATCH]), axis=-1) for start in parts]
     found = np.concatenate(rows)
     return Covered(tops, lefts, side, found.reshape(len(tops), len(lefts), -1))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities float64 of logits, over the last axis."""
-    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 from tqdm import tqdm
 
 from base import typed_json
@@ -228,8 +229,7 @@ def _predictions(
     known = np.maximum(truths, 0)
     right = np.stack([correct(rows, known, k).numpy() > 0 for k in (1, TOP_K)], axis=1)
     for index, (path, logits) in enumerate(zip(paths, rows, strict=True)):
-        exponentials = np.exp(logits.astype(np.float64) - logits.max())
-        probabilities = exponentials / exponentials.sum()
+        probabilities = softmax(logits.astype(np.float64))
         best = np.argsort(-logits, kind="stable")[:top].tolist()
         truth = int(truths[index])
         yield Prediction(
