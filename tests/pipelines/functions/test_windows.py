@@ -90,5 +90,8 @@ def test_a_process_that_ends_amid_the_work_ends_well(tmp_path):
     write_dataset(tmp_path / "data", train=64, size=300)
     command = [sys.executable, "-c", LEAVE, str(tmp_path / "data")]
     for _ in range(2):
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        # Without what waits for the pipeline, the process would never end.
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
+        )
         assert done.returncode == 0, done.stderr[-2000:]
