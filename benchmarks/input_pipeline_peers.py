@@ -1,4 +1,4 @@
-"""One input system in a process of its own, for `compare.py`.
+"""One input system in a process of its own, for `input_pipelines.py`.
 
     python -m benchmarks.input_pipeline_peers SYSTEM TASK DIRECTORY BATCH_SIZE THREADS
 
@@ -8,13 +8,17 @@ shards, its quick JPEG options, uint8 batches, prefetching.
 """
 
 import concurrent.futures
+import io
 import itertools
 import os
+import random
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
 
 from base.comparison import OURS
 from benchmarks.input_pipelines import BOUND, CROP
@@ -98,7 +102,7 @@ def dali(directory: str, task: str, batch_size: int, threads: int) -> Iterator[A
         files = fn.readers.tfrecord(
             path=shards,
             index_path=indices,
-            features={schema.IMAGE: tfrecord.FixedLenFeature((), tfrecord.string, "")},
+            features={schema.IMAGE: tfrecord.FixedLenFeature([], tfrecord.string, "")},
             random_shuffle=True,
             initial_fill=1000,
         )[schema.IMAGE]
@@ -126,32 +130,9 @@ def dali(directory: str, task: str, batch_size: int, threads: int) -> Iterator[A
 
 def pytorch(directory: str, task: str, batch_size: int, threads: int) -> Iterator[Any]:
     """PyTorch's DataLoader with worker processes and Pillow."""
-    import io
-    import random
-
-    import numpy as np
     import torch
-    from PIL import Image
 
     files = _images(directory)
-
-    def crop(image: Image.Image) -> Image.Image:
-        left, top = (random.randint(0, side - SIZE) for side in image.size)
-        return image.crop((left, top, left + SIZE, top + SIZE))
-
-    def resized_crop(image: Image.Image) -> Image.Image:
-        width, height = image.size
-        for _ in range(10):
-            area = width * height * random.uniform(0.08, 1.0)
-            ratio = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))
-            wide, tall = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
-            if wide <= width and tall <= height:
-                break
-        else:
-            wide, tall = width, height
-        left, top = random.randint(0, width - wide), random.randint(0, height - tall)
-        part = (left, top, left + wide, top + tall)
-        return image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=part)
 
     class Images(torch.utils.data.Dataset):
         """The data set's images, cropped and flipped."""
@@ -160,11 +141,7 @@ def pytorch(directory: str, task: str, batch_size: int, threads: int) -> Iterato
             return len(files)
 
         def __getitem__(self, index: int) -> Any:
-            image = Image.open(io.BytesIO(files[index])).convert("RGB")
-            image = crop(image) if task == CROP else resized_crop(image)
-            if random.random() < 0.5:
-                image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-            return torch.from_numpy(np.array(image))
+            return torch.from_numpy(_with_pillow(files[index], task))
 
     sampler = torch.utils.data.RandomSampler(files, replacement=True, num_samples=1 << 40)
     loader = torch.utils.data.DataLoader(
@@ -173,11 +150,99 @@ def pytorch(directory: str, task: str, batch_size: int, threads: int) -> Iterato
     return iter(loader)
 
 
+def grain(directory: str, task: str, batch_size: int, threads: int) -> Iterator[Any]:
+    """Grain, JAX's loader, with worker processes and Pillow."""
+    import grain
+
+    images = grain.MapDataset.source(_images(directory)).seed(1).shuffle().repeat()
+    images = images.map(lambda file: _with_pillow(file, task))
+    # As many ahead as the others have; its own 500 for each worker would be made between rounds.
+    ahead = grain.ReadOptions(num_threads=2, prefetch_buffer_size=batch_size)
+    batches = images.to_iter_dataset(ahead).batch(batch_size)
+    workers = grain.multiprocessing.MultiprocessingOptions(num_workers=threads)
+    return iter(batches.mp_prefetch(workers))
+
+
+def ffcv(directory: str, task: str, batch_size: int, threads: int) -> Iterator[Any]:
+    """FFCV, from its own file of the same JPEGs."""
+    return _ffcv(directory, task, batch_size, threads, "jpg")
+
+
+def ffcv_raw(directory: str, task: str, batch_size: int, threads: int) -> Iterator[Any]:
+    """FFCV, from its own file of decoded images: ten times the bytes, and nothing to decode."""
+    return _ffcv(directory, task, batch_size, threads, "raw")
+
+
+def _ffcv(directory: str, task: str, batch_size: int, threads: int, written: str) -> Iterator[Any]:
+    from ffcv.fields import RGBImageField
+    from ffcv.fields import rgb_image as decoders
+    from ffcv.loader import Loader, OrderOption
+    from ffcv.transforms import RandomHorizontalFlip
+    from ffcv.writer import DatasetWriter
+    from PIL import Image
+
+    pictures = [(Image.open(io.BytesIO(file)).convert("RGB"),) for file in _images(directory)]
+    folder = tempfile.TemporaryDirectory()
+    path = os.path.join(folder.name, "images.beton")
+    field = RGBImageField(write_mode=written, jpeg_quality=90)
+    DatasetWriter(path, {"image": field}, num_workers=1).from_indexed_dataset(pictures)
+    # It has no plain random crop: a crop of one size is the random resized one at a fixed area.
+    decoder = (
+        decoders.CenterCropRGBImageDecoder((SIZE, SIZE), ratio=SIZE / 256)
+        if task == CROP
+        else decoders.RandomResizedCropRGBImageDecoder((SIZE, SIZE))
+    )
+    loader = Loader(
+        path,
+        batch_size=batch_size,
+        num_workers=threads,
+        order=OrderOption.RANDOM,
+        os_cache=True,
+        drop_last=True,
+        pipelines={"image": [decoder, RandomHorizontalFlip()]},
+    )
+    while True:
+        yield from loader
+
+
+def _with_pillow(file: bytes, task: str) -> np.ndarray:
+    """A random crop, and a flip of every second, as Pillow makes them: [SIZE, SIZE, 3]."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(file)).convert("RGB")
+    if task == CROP:
+        left, top = (random.randint(0, side - SIZE) for side in image.size)
+        image = image.crop((left, top, left + SIZE, top + SIZE))
+    else:
+        part = _resized_part(*image.size)
+        image = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=part)
+    if random.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.array(image)
+
+
+def _resized_part(width: int, height: int) -> tuple[int, int, int, int]:
+    """Torchvision's draw of a part of an image: left, top, right and bottom."""
+    for _ in range(10):
+        area = width * height * random.uniform(0.08, 1.0)
+        ratio = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))
+        wide, tall = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
+        if wide <= width and tall <= height:
+            break
+    else:
+        wide, tall = width, height
+    left, top = random.randint(0, width - wide), random.randint(0, height - tall)
+    return left, top, left + wide, top + tall
+
+
 SYSTEMS: dict[str, System] = {
     BOUND: libjpeg_turbo,
     OURS: ours,
     "dali": dali,
     "pytorch": pytorch,
+    "grain": grain,
+    "ffcv": ffcv,
+    "ffcv_raw": ffcv_raw,
     "tutorial": tutorial,
 }
 

@@ -18,7 +18,7 @@ from benchmarks.contender import Contender, measure_in_turns
 from data_prep import schema
 
 BOUND = "libjpeg-turbo"
-SYSTEMS = (BOUND, OURS, "dali", "pytorch", "tutorial")
+SYSTEMS = (BOUND, OURS, "dali", "ffcv", "ffcv_raw", "pytorch", "grain", "tutorial")
 CROP = "crop"
 RESIZED_CROP = "resized_crop"
 TASKS = {CROP: "random crop and flip", RESIZED_CROP: "random resized crop and flip"}

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._registry import (
+    CENTER_CROP,
     BatchNorm,
     Net,
     PublishedError,
@@ -49,6 +50,7 @@ elif (
     )
 
 __all__ = [
+    "CENTER_CROP",
     "BatchNorm",
     "Net",
     "PublishedError",

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._registry import Net
+from ._registry import CENTER_CROP, Net
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,8 +26,7 @@ Box = tuple[float, float, float, float]
 def center_crop_error(net: Net) -> float | None:
     """The published top-1 error by one centre crop of all images, the one to compare with first."""
     for error in net.errors:
-        whole = "center crop" in error.protocol and "not blacklisted" not in error.protocol
-        if whole and error.top1 is not None:
+        if error.views == CENTER_CROP and not error.subset and error.top1 is not None:
             return error.top1
     return None
 

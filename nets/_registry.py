@@ -57,16 +57,52 @@ class ResponseNorm:
     k: float
 
 
+# How a net is shown an image: one crop, several whose predictions are averaged, or all of it by
+# convolutions. OverFeat's strides are those of its pooling, coarse (table 1) or fine (section 3.3).
+Views: TypeAlias = Literal[
+    "center crop",
+    "10 crops",
+    "144 crops",
+    "dense",
+    "dense and multi-crop",
+    "coarse stride",
+    "fine stride",
+]
+CENTER_CROP: Views = "center crop"
+
+
 @dataclasses.dataclass(frozen=True)
 class PublishedError:
     """Errors in percent on the 50,000 ILSVRC 2012 validation images, and how they were measured.
 
-    ``top1`` or ``top5`` is None where the source doesn't state it.
+    Attributes:
+        top1, top5: the errors; None where the source doesn't state it.
+        views: how the net was shown each image.
+        nets, scales: how many of them were averaged.
+        size: side of the square input in pixels; None for the net's ``image_size``.
+        subset: which images they were, where not all 50,000.
+        source: whose weights were scored; empty for the paper's own tables.
+        remark: what else a reader should know.
     """
 
     top1: float | None
     top5: float | None
-    protocol: str
+    views: Views = CENTER_CROP
+    _: dataclasses.KW_ONLY
+    nets: int = 1
+    scales: int = 1
+    size: int | None = None
+    subset: str = ""
+    source: str = ""
+    remark: str = ""
+
+    @property
+    def protocol(self) -> str:
+        """How they were measured, in words."""
+        said = [self.views + (f" at {self.size} pixels" if self.size else "")]
+        counts = {"nets": self.nets, "scales": self.scales}
+        said += [f"{count} {noun}" for noun, count in counts.items() if count > 1]
+        return ", ".join(said + [text for text in (self.subset, self.source, self.remark) if text])
 
 
 @dataclasses.dataclass(frozen=True)

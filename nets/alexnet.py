@@ -141,9 +141,9 @@ NETS = (
         image_size=224,
         feature_maps=FEATURE_MAPS,
         errors=(
-            PublishedError(40.7, 18.2, "1 net, 10 crops"),
-            PublishedError(38.1, 16.4, "5 nets, 10 crops"),
-            PublishedError(42.9, 19.8, "center crop, BVLC's weights"),
+            PublishedError(40.7, 18.2, "10 crops"),
+            PublishedError(38.1, 16.4, "10 crops", nets=5),
+            PublishedError(42.9, 19.8, source="BVLC's weights"),
         ),
         departures=(CEIL_CONV1,),
     ),
@@ -168,7 +168,7 @@ NETS = (
         macs=724_406_816,
         image_size=227,
         feature_maps=FEATURE_MAPS,
-        errors=(PublishedError(42.6, 19.6, "center crop, BVLC's weights"),),
+        errors=(PublishedError(42.6, 19.6, source="BVLC's weights"),),
         departures=(
             "from AlexNet: pooling before normalisation, k=1 and alpha/5 in it, 227 pixels, "
             "fc6 and fc7 start from N(0, 0.005)",
@@ -185,7 +185,7 @@ NETS = (
         feature_maps=_feature_maps(
             conv1=64, pool1=64, conv2=192, pool2=192, conv3=384, conv4=256, conv5=256, pool5=256
         ),
-        errors=(PublishedError(43.48, 20.93, "center crop, torchvision's weights"),),
+        errors=(PublishedError(43.48, 20.93, source="torchvision's weights"),),
         departures=(
             "as in torchvision: the paper's own code normalises after conv1 and conv2",
             "biases start at 0, torchvision's at random values within 1/sqrt(fan_in)",

@@ -78,8 +78,8 @@ NETS = (
             "block4_3": (7, 768),
         },
         errors=(
-            PublishedError(17.9, None, "center crop, the authors' release"),
-            PublishedError(17.48, 3.854, "center crop, torchvision's weights"),
+            PublishedError(17.9, None, source="the authors' release"),
+            PublishedError(17.48, 3.854, source="torchvision's weights"),
         ),
     ),
     Net(

@@ -65,7 +65,7 @@ def _net(
         year=2020,
         image_size=224,
         feature_maps={"patches": (14, sizes.width)},
-        errors=(PublishedError(*errors, "center crop, the authors' release"),),
+        errors=(PublishedError(*errors, source="the authors' release"),),
         auxiliary_weights={"distillation": 1.0} if distilled else {},
         **facts,
     )

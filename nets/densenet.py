@@ -77,9 +77,9 @@ NETS = (
         params=7_978_856,
         macs=2_834_161_664,
         errors=(
-            PublishedError(25.02, 7.71, "center crop"),
-            PublishedError(25.0, None, "center crop, the authors' release"),
-            PublishedError(25.57, 8.03, "center crop, torchvision's weights"),
+            PublishedError(25.02, 7.71),
+            PublishedError(25.0, None, source="the authors' release"),
+            PublishedError(25.57, 8.03, source="torchvision's weights"),
         ),
     ),
     _net(
@@ -88,8 +88,8 @@ NETS = (
         params=14_149_480,
         macs=3_359_843_328,
         errors=(
-            PublishedError(23.80, 6.85, "center crop"),
-            PublishedError(23.6, None, "center crop, the authors' release"),
+            PublishedError(23.80, 6.85),
+            PublishedError(23.6, None, source="the authors' release"),
         ),
     ),
     _net(
@@ -98,8 +98,8 @@ NETS = (
         params=20_013_928,
         macs=4_291_365_888,
         errors=(
-            PublishedError(22.58, 6.34, "center crop"),
-            PublishedError(22.5, None, "center crop, the authors' release"),
+            PublishedError(22.58, 6.34),
+            PublishedError(22.5, None, source="the authors' release"),
         ),
     ),
     _net(
@@ -109,8 +109,8 @@ NETS = (
         params=28_681_000,
         macs=7_727_907_072,
         errors=(
-            PublishedError(22.2, None, "center crop, the authors' release"),
-            PublishedError(22.86, 6.44, "center crop, torchvision's weights"),
+            PublishedError(22.2, None, source="the authors' release"),
+            PublishedError(22.86, 6.44, source="torchvision's weights"),
         ),
         departures=("not in the paper: the authors' release of a wider one, k=48",),
     ),

@@ -95,7 +95,7 @@ def _net(name: str, image_size: int, width: float, depth: float, **facts: Any) -
         year=2019,
         image_size=image_size,
         feature_maps=_feature_maps(image_size, width, depth),
-        errors=(PublishedError(top1, None, "center crop, the authors' release"),),
+        errors=(PublishedError(top1, None, source="the authors' release"),),
         batch_norm=BatchNorm(momentum=0.99, epsilon=1e-3),  # the TPU reference's
         **facts,
     )

@@ -116,11 +116,11 @@ NETS = (
             "inception_5b": (7, 1024),
         },
         errors=(
-            PublishedError(31.3, 11.1, "center crop, BVLC's weights"),
-            PublishedError(None, 10.07, "1 net, center crop"),
-            PublishedError(None, 9.15, "1 net, 10 crops"),
-            PublishedError(None, 7.89, "1 net, 144 crops"),
-            PublishedError(None, 6.67, "7 nets, 144 crops"),
+            PublishedError(31.3, 11.1, source="BVLC's weights"),
+            PublishedError(None, 10.07),
+            PublishedError(None, 9.15, "10 crops"),
+            PublishedError(None, 7.89, "144 crops"),
+            PublishedError(None, 6.67, "144 crops", nets=7),
         ),
         auxiliary_weights={"aux1": 0.3, "aux2": 0.3},
         auxiliary_params=3_188_840 + 3_190_888,  # aux1, aux2

@@ -261,9 +261,9 @@ NETS = (
             "inception_5b": (7, 1024),
         },
         errors=(
-            PublishedError(25.2, 7.82, "1 net, center crop"),
-            PublishedError(21.99, 5.82, "1 net, 144 crops"),
-            PublishedError(20.1, 4.9, "6 nets, 144 crops"),
+            PublishedError(25.2, 7.82),
+            PublishedError(21.99, 5.82, "144 crops"),
+            PublishedError(20.1, 4.9, "144 crops", nets=6),
         ),
         batch_norm=BatchNorm(momentum=0.9, epsilon=1e-5),
         departures=(
@@ -280,10 +280,10 @@ NETS = (
         params=27_143_152,
         auxiliary_params=3_325_800,
         errors=(
-            PublishedError(22.0, 6.1, "center crop, TF-slim's weights"),
-            PublishedError(22.1, 6.3, "center crop, Keras's weights"),
-            PublishedError(21.2, 5.6, "1 net, center crop, on the images that are not blacklisted"),
-            PublishedError(17.2, None, "4 nets, 144 crops"),
+            PublishedError(22.0, 6.1, source="TF-slim's weights"),
+            PublishedError(22.1, 6.3, source="Keras's weights"),
+            PublishedError(21.2, 5.6, subset="those not blacklisted"),
+            PublishedError(17.2, None, "144 crops", nets=4),
         ),
         batch_norm=BatchNorm(momentum=0.9997, epsilon=1e-3, scale=False),
         departures=(
@@ -296,7 +296,7 @@ NETS = (
         count_zeros=True,
         params=27_161_264,
         auxiliary_params=3_326_696,
-        errors=(PublishedError(22.71, 6.55, "center crop, torchvision's weights"),),
+        errors=(PublishedError(22.71, 6.55, source="torchvision's weights"),),
         batch_norm=BatchNorm(momentum=0.9, epsilon=1e-3),
         departures=(
             "from inception_v3: gammas, and zeros at the borders count in the average poolings",

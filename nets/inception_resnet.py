@@ -111,8 +111,8 @@ NETS = (
             "conv7b_relu": (8, 1536),
         },
         errors=(
-            PublishedError(19.6, 4.7, "center crop, TF-slim's weights"),
-            PublishedError(19.7, 4.7, "center crop, Keras's weights"),
+            PublishedError(19.6, 4.7, source="TF-slim's weights"),
+            PublishedError(19.7, 4.7, source="Keras's weights"),
         ),
         batch_norm=BatchNorm(momentum=0.9997, epsilon=1e-3, scale=False),  # TF-slim's
         auxiliary_weights={"aux1": 0.4},  # TF-slim's

@@ -155,7 +155,7 @@ NETS = (
             "mixed_7a": (8, 1536),
             "mixed_7d": (8, 1536),
         },
-        errors=(PublishedError(19.8, 4.8, "center crop, TF-slim's weights"),),
+        errors=(PublishedError(19.8, 4.8, source="TF-slim's weights"),),
         batch_norm=BatchNorm(momentum=0.9997, epsilon=1e-3, scale=False),  # TF-slim's
         auxiliary_weights={"aux1": 0.4},  # TF-slim's
         auxiliary_params=3_358_568,

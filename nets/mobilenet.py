@@ -82,7 +82,7 @@ NETS = (
         {},
         params=4_231_976,
         macs=568_740_352,
-        errors=(PublishedError(29.1, 10.1, "center crop, TF-slim's weights"),),
+        errors=(PublishedError(29.1, 10.1, source="TF-slim's weights"),),
     ),
     _net(
         "mobilenet_v1_075",
@@ -90,7 +90,7 @@ NETS = (
         {"width_multiplier": 0.75},
         params=2_585_560,
         macs=325_400_448,
-        errors=(PublishedError(31.6, 11.8, "center crop, TF-slim's weights"),),
+        errors=(PublishedError(31.6, 11.8, source="TF-slim's weights"),),
     ),
     _net(
         "mobilenet_v1_050",
@@ -98,7 +98,7 @@ NETS = (
         {"width_multiplier": 0.50},
         params=1_331_592,
         macs=149_497_088,
-        errors=(PublishedError(36.7, 15.1, "center crop, TF-slim's weights"),),
+        errors=(PublishedError(36.7, 15.1, source="TF-slim's weights"),),
     ),
     _net(
         "mobilenet_v1_025",
@@ -106,6 +106,6 @@ NETS = (
         {"width_multiplier": 0.25},
         params=470_072,
         macs=41_030_272,
-        errors=(PublishedError(50.2, 25.8, "center crop, TF-slim's weights"),),
+        errors=(PublishedError(50.2, 25.8, source="TF-slim's weights"),),
     ),
 )

@@ -76,9 +76,9 @@ NETS = (
             "conv9_relu6": (7, 1280),
         },
         errors=(
-            PublishedError(28.2, 9.0, "center crop, TF-slim's weights"),
-            PublishedError(28.0, None, "center crop"),
-            PublishedError(28.7, 9.9, "center crop, Keras's weights"),
+            PublishedError(28.2, 9.0, source="TF-slim's weights"),
+            PublishedError(28.0, None),
+            PublishedError(28.7, 9.9, source="Keras's weights"),
         ),
         batch_norm=BatchNorm(momentum=0.997, epsilon=1e-3),  # TF-slim's
         decay="kernels_but_depthwise",  # likewise

@@ -116,8 +116,8 @@ NETS = (
         params=5_483_032,
         macs=216_589_760,
         errors=(
-            PublishedError(24.8, None, "center crop"),
-            PublishedError(25.96, 8.66, "center crop, torchvision's weights"),
+            PublishedError(24.8, None),
+            PublishedError(25.96, 8.66, source="torchvision's weights"),
         ),
     ),
     _net(
@@ -128,8 +128,8 @@ NETS = (
         params=2_542_856,
         macs=56_510_400,
         errors=(
-            PublishedError(32.5, None, "center crop, TF-slim's weights"),
-            PublishedError(32.33, 12.60, "center crop, torchvision's weights"),
+            PublishedError(32.5, None, source="TF-slim's weights"),
+            PublishedError(32.33, 12.60, source="torchvision's weights"),
         ),
         departures=(
             "table 2's 1024 hidden units, which TF-slim and torchvision have; the 2.9 million "

@@ -56,7 +56,7 @@ NETS = (
             "pool3": (6, 384),
             "cccp8": (6, 1000),
         },
-        errors=(PublishedError(40.64, None, "center crop, the authors' release"),),
+        errors=(PublishedError(40.64, None, source="the authors' release"),),
         departures=("as in the first author's Caffe release: the paper tables no net for ILSVRC",),
     ),
 )

@@ -73,9 +73,9 @@ NETS = (
             "pool5": (6, 1024),
         },
         errors=(
-            PublishedError(39.28, 17.12, "1 net, 1 scale, coarse stride"),
-            PublishedError(39.01, 16.97, "1 net, 1 scale, fine stride"),
-            PublishedError(38.12, 16.27, "1 net, 6 scales, fine stride"),
+            PublishedError(39.28, 17.12, "coarse stride"),
+            PublishedError(39.01, 16.97, "fine stride"),
+            PublishedError(38.12, 16.27, "fine stride", scales=6),
         ),
     ),
     Net(
@@ -98,8 +98,8 @@ NETS = (
             "pool6": (5, 1024),
         },
         errors=(
-            PublishedError(35.74, 14.18, "1 net, 4 scales, fine stride"),
-            PublishedError(33.96, 13.24, "7 nets, 4 scales, fine stride"),
+            PublishedError(35.74, 14.18, "fine stride", scales=4),
+            PublishedError(33.96, 13.24, "fine stride", nets=7, scales=4),
         ),
     ),
 )

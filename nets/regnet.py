@@ -75,7 +75,7 @@ NETS = (
         16,
         params=6_263_168,
         macs=797_176_832,
-        errors=(PublishedError(23.7, None, "center crop, the authors' release"),),
+        errors=(PublishedError(23.7, None, source="the authors' release"),),
     ),
     _net(
         "regnet_y_4gf",
@@ -84,7 +84,7 @@ NETS = (
         64,
         params=20_646_656,
         macs=3_973_288_448,
-        errors=(PublishedError(20.6, None, "center crop, the authors' release"),),
+        errors=(PublishedError(20.6, None, source="the authors' release"),),
     ),
     _net(
         "regnet_y_800mf_torchvision",
@@ -93,7 +93,7 @@ NETS = (
         16,
         params=6_432_512,
         macs=833_856_256,
-        errors=(PublishedError(23.58, 6.864, "center crop, torchvision's weights"),),
+        errors=(PublishedError(23.58, 6.864, source="torchvision's weights"),),
         departures=("torchvision rounds the second and fourth stages' widths up to whole groups",),
     ),
 )

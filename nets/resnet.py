@@ -101,10 +101,6 @@ def _v1_5(name: str, units: Units, **facts: Any) -> Net:
     return _net(name, units, Style(stride_in_3x3=True), departures=departures, **facts)
 
 
-def _errors(*figures: tuple[float, float | None, str]) -> tuple[PublishedError, ...]:
-    return tuple(PublishedError(*figure) for figure in figures)
-
-
 UNITS: dict[int, Units] = {
     10: (1, 1, 1, 1),
     18: (2, 2, 2, 2),
@@ -116,7 +112,7 @@ UNITS: dict[int, Units] = {
 BASIC_A = Style(bottleneck=False, shortcut="A")
 BASIC = Style(bottleneck=False)
 BASIC_C = Style(bottleneck=False, shortcut="C")
-FB = "center crop, fb.resnet.torch's weights"
+FB = "fb.resnet.torch's weights"
 
 NETS = (
     _net(
@@ -125,7 +121,7 @@ NETS = (
         BASIC,
         params=11_689_512,
         macs=1_814_073_344,
-        errors=_errors((30.43, 10.76, FB)),
+        errors=(PublishedError(30.43, 10.76, source=FB),),
     ),
     _net(
         "resnet18_a",
@@ -133,7 +129,7 @@ NETS = (
         BASIC_A,
         params=11_515_688,
         macs=1_794_805_760,
-        errors=_errors((27.88, None, "10 crops")),
+        errors=(PublishedError(27.88, None, "10 crops"),),
     ),
     _net("resnet18_c", UNITS[18], BASIC_C, params=12_043_816, macs=1_878_298_624),
     _net(
@@ -142,8 +138,10 @@ NETS = (
         BASIC,
         params=21_797_672,
         macs=3_663_761_408,
-        errors=_errors(
-            (26.73, 8.74, FB), (24.52, 7.46, "10 crops"), (21.84, 5.71, "dense, 5 scales")
+        errors=(
+            PublishedError(26.73, 8.74, source=FB),
+            PublishedError(24.52, 7.46, "10 crops"),
+            PublishedError(21.84, 5.71, "dense", scales=5),
         ),
     ),
     _net(
@@ -152,7 +150,7 @@ NETS = (
         BASIC_A,
         params=21_623_848,
         macs=3_644_493_824,
-        errors=_errors((25.03, 7.76, "10 crops")),
+        errors=(PublishedError(25.03, 7.76, "10 crops"),),
     ),
     _net(
         "resnet34_c",
@@ -160,7 +158,10 @@ NETS = (
         BASIC_C,
         params=22_716_840,
         macs=3_830_747_136,
-        errors=_errors((24.19, 7.40, "10 crops"), (21.53, 5.60, "dense, 5 scales")),
+        errors=(
+            PublishedError(24.19, 7.40, "10 crops"),
+            PublishedError(21.53, 5.60, "dense", scales=5),
+        ),
     ),
     _net(
         "resnet50",
@@ -168,10 +169,10 @@ NETS = (
         Style(),
         params=25_557_032,
         macs=3_857_973_248,
-        errors=_errors(
-            (24.7, 7.8, "center crop, the authors' release"),
-            (22.85, 6.71, "10 crops"),
-            (20.74, 5.25, "dense, 5 scales"),
+        errors=(
+            PublishedError(24.7, 7.8, source="the authors' release"),
+            PublishedError(22.85, 6.71, "10 crops"),
+            PublishedError(20.74, 5.25, "dense", scales=5),
         ),
         departures=("no bias in conv1, where the authors' Caffe model of this depth has one",),
     ),
@@ -181,10 +182,10 @@ NETS = (
         Style(),
         params=44_549_160,
         macs=7_570_194_432,
-        errors=_errors(
-            (23.6, 7.1, "center crop, the authors' release"),
-            (21.75, 6.05, "10 crops"),
-            (19.87, 4.60, "dense, 5 scales"),
+        errors=(
+            PublishedError(23.6, 7.1, source="the authors' release"),
+            PublishedError(21.75, 6.05, "10 crops"),
+            PublishedError(19.87, 4.60, "dense", scales=5),
         ),
     ),
     _net(
@@ -193,10 +194,10 @@ NETS = (
         Style(),
         params=60_192_808,
         macs=11_282_415_616,
-        errors=_errors(
-            (23.0, 6.7, "center crop, the authors' release"),
-            (21.43, 5.71, "10 crops"),
-            (19.38, 4.49, "dense, 5 scales"),
+        errors=(
+            PublishedError(23.0, 6.7, source="the authors' release"),
+            PublishedError(21.43, 5.71, "10 crops"),
+            PublishedError(19.38, 4.49, "dense", scales=5),
         ),
     ),
     _v1_5(
@@ -204,21 +205,21 @@ NETS = (
         UNITS[50],
         params=25_557_032,
         macs=4_089_184_256,
-        errors=_errors((24.01, 7.02, FB)),
+        errors=(PublishedError(24.01, 7.02, source=FB),),
     ),
     _v1_5(
         "resnet101_v1_5",
         UNITS[101],
         params=44_549_160,
         macs=7_801_405_440,
-        errors=_errors((22.44, 6.21, FB)),
+        errors=(PublishedError(22.44, 6.21, source=FB),),
     ),
     _v1_5(
         "resnet152_v1_5",
         UNITS[152],
         params=60_192_808,
         macs=11_513_626_624,
-        errors=_errors((22.16, 6.16, FB)),
+        errors=(PublishedError(22.16, 6.16, source=FB),),
     ),
     Net(
         name="resnet10",

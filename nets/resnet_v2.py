@@ -26,7 +26,7 @@ SLIM = {50: (24.4, 7.2), 101: (23.0, 6.3), 152: (22.2, 5.9)}
 
 def slim(layers: int, of: str) -> PublishedError:
     """TF-slim's figure for so many layers, and what of it was scored."""
-    return PublishedError(*SLIM[layers], f"center crop at 299 pixels, TF-slim's {of}")
+    return PublishedError(*SLIM[layers], size=299, source=f"TF-slim's {of}")
 
 
 def resnet_v2(nn: Builder, x: Tensor, num_classes: int, *, units: Units) -> Tensor:
@@ -157,7 +157,7 @@ NETS = (
         UNITS_200,
         params=64_666_152,
         macs=15_007_481_856,
-        errors=(PublishedError(21.66, 5.79, "center crop, fb.resnet.torch's weights"),),
+        errors=(PublishedError(21.66, 5.79, source="fb.resnet.torch's weights"),),
     ),
     _keras_net(
         "resnet50_v2_keras",
@@ -165,7 +165,7 @@ NETS = (
         params=25_568_360,
         macs=3_482_255_360,
         errors=(
-            PublishedError(24.0, 7.0, "center crop, Keras's weights"),
+            PublishedError(24.0, 7.0, source="Keras's weights"),
             slim(50, "weights"),
         ),
     ),
@@ -175,7 +175,7 @@ NETS = (
         params=44_577_896,
         macs=7_194_476_544,
         errors=(
-            PublishedError(22.8, 6.2, "center crop, Keras's weights"),
+            PublishedError(22.8, 6.2, source="Keras's weights"),
             slim(101, "weights"),
         ),
     ),
@@ -185,7 +185,7 @@ NETS = (
         params=60_236_904,
         macs=10_906_697_728,
         errors=(
-            PublishedError(22.0, 5.8, "center crop, Keras's weights"),
+            PublishedError(22.0, 5.8, source="Keras's weights"),
             slim(152, "weights"),
         ),
     ),

@@ -46,7 +46,7 @@ NETS = (
         4,
         params=25_028_904,
         macs=4_230_479_872,
-        errors=(PublishedError(22.2, None, "center crop"),),
+        errors=(PublishedError(22.2, None),),
     ),
     _net(
         "resnext101_32x4d",
@@ -55,7 +55,7 @@ NETS = (
         4,
         params=44_177_704,
         macs=7_969_996_800,
-        errors=(PublishedError(21.2, None, "center crop"),),
+        errors=(PublishedError(21.2, None),),
     ),
     _net(
         "resnext101_64x4d",
@@ -64,6 +64,6 @@ NETS = (
         4,
         params=83_455_272,
         macs=15_460_270_080,
-        errors=(PublishedError(20.4, None, "center crop"),),
+        errors=(PublishedError(20.4, None),),
     ),
 )

@@ -64,8 +64,8 @@ NETS = (
         params=28_088_024,
         macs=3_860_488_192,
         errors=(
-            PublishedError(23.29, 6.62, "center crop"),
-            PublishedError(22.37, 6.36, "center crop, the authors' release"),
+            PublishedError(23.29, 6.62),
+            PublishedError(22.37, 6.36, source="the authors' release"),
         ),
     ),
     _net(
@@ -73,7 +73,7 @@ NETS = (
         Style(stride_in_3x3=True, groups=32, group_width=4, squeeze=RATIO),
         params=27_559_896,
         macs=4_232_994_816,
-        errors=(PublishedError(20.97, 5.54, "center crop, the authors' release"),),
+        errors=(PublishedError(20.97, 5.54, source="the authors' release"),),
     ),
     Net(
         name="senet154",
@@ -85,7 +85,7 @@ NETS = (
         image_size=224,
         feature_maps={"conv1_3_relu": (112, 128), "pool1": (56, 128)}
         | stage_ends(SENET154_UNITS, 56, 256),
-        errors=(PublishedError(18.68, 4.47, "center crop, the authors' release"),),
+        errors=(PublishedError(18.68, 4.47, source="the authors' release"),),
         batch_norm=BATCH_NORM,
     ),
 )

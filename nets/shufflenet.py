@@ -72,8 +72,8 @@ NETS = (
             "conv5_relu": (7, 1024),
         },
         errors=(
-            PublishedError(30.6, 11.1, "center crop, the authors' release"),
-            PublishedError(30.638, 11.684, "center crop, torchvision's weights"),
+            PublishedError(30.6, 11.1, source="the authors' release"),
+            PublishedError(30.638, 11.684, source="torchvision's weights"),
         ),
         batch_norm=BatchNorm(momentum=0.9, epsilon=1e-5),  # torch's defaults
         departures=("a bias in the last layer, as in torchvision; the authors' release has none",),

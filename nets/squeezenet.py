@@ -84,8 +84,8 @@ NETS = (
             "fire9": (13, 512),
         },
         errors=(
-            PublishedError(42.5, 19.7, "center crop"),
-            PublishedError(41.91, 19.58, "center crop, torchvision's weights"),
+            PublishedError(42.5, 19.7),
+            PublishedError(41.91, 19.58, source="torchvision's weights"),
         ),
         departures=(
             "as in the authors' Caffe model, not table 1: 227 pixels, and conv10 is padded by 1",
@@ -106,7 +106,7 @@ NETS = (
             "pool5": (14, 256),
             "fire9": (14, 512),
         },
-        errors=(PublishedError(41.82, 19.38, "center crop, torchvision's weights"),),
+        errors=(PublishedError(41.82, 19.38, source="torchvision's weights"),),
         departures=("the authors' release of the net after the paper",),
     ),
 )

@@ -97,8 +97,8 @@ NETS = (
             "block4_2_2": (7, 768),
         },
         errors=(
-            PublishedError(18.8, 4.5, "center crop, the authors' release"),
-            PublishedError(18.526, 4.224, "center crop, torchvision's weights"),
+            PublishedError(18.8, 4.5, source="the authors' release"),
+            PublishedError(18.526, 4.224, source="torchvision's weights"),
         ),
     ),
 )

@@ -94,8 +94,8 @@ NETS = (
         params=132_863_336,
         macs=7_609_090_048,
         errors=(
-            PublishedError(29.6, 10.4, "dense, 1 scale (256)"),
-            PublishedError(30.98, 11.37, "center crop, torchvision's weights"),
+            PublishedError(29.6, 10.4, "dense", remark="scale 256"),
+            PublishedError(30.98, 11.37, source="torchvision's weights"),
         ),
     ),
     _net(
@@ -104,7 +104,7 @@ NETS = (
         normalise=True,
         params=132_863_336,
         macs=7_609_090_048,
-        errors=(PublishedError(29.7, 10.5, "dense, 1 scale (256)"),),
+        errors=(PublishedError(29.7, 10.5, "dense", remark="scale 256"),),
     ),
     _net(
         "vgg13",
@@ -112,8 +112,8 @@ NETS = (
         params=133_047_848,
         macs=11_308_466_176,
         errors=(
-            PublishedError(28.7, 9.9, "dense, 1 scale (256)"),
-            PublishedError(30.07, 10.75, "center crop, torchvision's weights"),
+            PublishedError(28.7, 9.9, "dense", remark="scale 256"),
+            PublishedError(30.07, 10.75, source="torchvision's weights"),
         ),
     ),
     _net(
@@ -121,7 +121,7 @@ NETS = (
         C,
         params=133_638_952,
         macs=11_770_888_192,
-        errors=(PublishedError(27.3, 8.8, "dense, 1 scale (384), trained at [256, 512]"),),
+        errors=(PublishedError(27.3, 8.8, "dense", remark="scale 384, trained at [256, 512]"),),
     ),
     _net(
         "vgg16",
@@ -129,10 +129,10 @@ NETS = (
         params=138_357_544,
         macs=15_470_264_320,
         errors=(
-            PublishedError(25.6, 8.1, "dense, 1 scale (384), trained at [256, 512]"),
-            PublishedError(24.8, 7.5, "dense, 3 scales"),
-            PublishedError(24.4, 7.2, "dense and multi-crop, 3 scales"),
-            PublishedError(28.5, 10.2, "center crop, the authors' weights in TF-slim"),
+            PublishedError(25.6, 8.1, "dense", remark="scale 384, trained at [256, 512]"),
+            PublishedError(24.8, 7.5, "dense", scales=3),
+            PublishedError(24.4, 7.2, "dense and multi-crop", scales=3),
+            PublishedError(28.5, 10.2, source="the authors' weights in TF-slim"),
         ),
     ),
     _net(
@@ -141,10 +141,10 @@ NETS = (
         params=143_667_240,
         macs=19_632_062_464,
         errors=(
-            PublishedError(25.5, 8.0, "dense, 1 scale (384), trained at [256, 512]"),
-            PublishedError(24.8, 7.5, "dense, 3 scales"),
-            PublishedError(24.4, 7.1, "dense and multi-crop, 3 scales"),
-            PublishedError(28.9, 10.2, "center crop, the authors' weights in TF-slim"),
+            PublishedError(25.5, 8.0, "dense", remark="scale 384, trained at [256, 512]"),
+            PublishedError(24.8, 7.5, "dense", scales=3),
+            PublishedError(24.4, 7.1, "dense and multi-crop", scales=3),
+            PublishedError(28.9, 10.2, source="the authors' weights in TF-slim"),
         ),
     ),
     Net(

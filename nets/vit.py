@@ -107,7 +107,7 @@ NETS = (
         macs=4_574_174_208,
         image_size=224,
         feature_maps={"patches": (14, 384)},
-        errors=(PublishedError(23.5, None, "center crop, 90 epochs"),),
+        errors=(PublishedError(23.5, None, remark="90 epochs"),),
         departures=(_GELU,),
     ),
     Net(
@@ -120,7 +120,7 @@ NETS = (
         macs=17_563_828_224,
         image_size=224,
         feature_maps={"patches": (14, 768)},
-        errors=(PublishedError(18.928, 4.682, "center crop, torchvision's weights"),),
+        errors=(PublishedError(18.928, 4.682, source="torchvision's weights"),),
         departures=(_GELU,),
     ),
     Net(

@@ -27,8 +27,8 @@ NETS = (
         image_size=224,
         feature_maps={"conv1_relu": (112, 64), "pool1": (56, 64)} | stage_ends(UNITS[50], 56, 256),
         errors=(
-            PublishedError(21.9, 6.03, "center crop"),
-            PublishedError(21.53, 5.91, "center crop, torchvision's weights"),
+            PublishedError(21.9, 6.03),
+            PublishedError(21.53, 5.91, source="torchvision's weights"),
         ),
         batch_norm=BATCH_NORM,
         decay="all",

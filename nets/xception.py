@@ -72,7 +72,7 @@ NETS = (
             "exit": (10, 1024),
             "sepconv4_relu": (10, 2048),
         },
-        errors=(PublishedError(21.0, 5.5, "center crop, Keras's weights"),),
+        errors=(PublishedError(21.0, 5.5, source="Keras's weights"),),
         batch_norm=BatchNorm(momentum=0.99, epsilon=1e-3),  # the author's code, keras.applications
     ),
 )

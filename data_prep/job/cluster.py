@@ -109,7 +109,8 @@ def _connect(address: str) -> Any:
     except ImportError:
         raise UserError("--engine=dask needs Dask: pip install -e '.[dask]'") from None
     # What it logs of lost workers and closed connections is said in one line, or mended.
-    for name in ("distributed", "tornado"):
+    # The client's own log has a level of its own.
+    for name in ("distributed", "distributed.client", "tornado"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)

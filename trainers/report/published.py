@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -52,7 +51,7 @@ _CROPS_OF_A_SCALE = 3 * 6 * 2
 
 _FLAG_FILES = pathlib.Path(__file__).resolve().parents[2] / "flags"
 _OUR_PROTOCOLS = {
-    files.CENTER_CROP: "center crop",
+    files.CENTER_CROP: nets.CENTER_CROP,
     files.TEN_CROP: "10 crops",
     files.DENSE: "dense",
     files.DENSE_MULTI_SCALE: "dense",
@@ -64,7 +63,8 @@ class Difference:
     """One way in which two errors were not measured alike.
 
     Attributes:
-        kind: in a word: crops, nets, scales, size, epochs, optimizer, rate, loss, data, teacher
+        kind: in a word: crops, nets, scales, images, size, epochs, optimizer, rate, loss, data,
+            teacher
         ours: how it was here.
         theirs: how it was there.
     """
@@ -118,7 +118,7 @@ class Gate:
 class _Result:
     """One of our own results: how it was measured, and errors in percent."""
 
-    crops: str
+    views: str
     top1: float
     top5: float
     image_side: int | None
@@ -130,7 +130,7 @@ class _Result:
         """In the registry's words."""
         counts = {"nets": self.nets, "scales": self.scales}
         several = (f"{count} {noun}" for noun, count in counts.items() if count > 1)
-        return ", ".join([self.crops, *several])
+        return ", ".join([self.views, *several])
 
 
 def published_errors(record: RunRecord) -> tuple[nets.PublishedError, ...]:
@@ -150,41 +150,26 @@ def gates(record: RunRecord) -> list[Gate]:
     return [_gate(record, entry, published, results) for published in entry.errors]
 
 
-def facets(protocol: str) -> dict[str, str]:
-    """What a protocol in the registry's words says of `crops`, `nets`, `scales` and `size`.
-
-    All are text; the size in pixels is empty where it is the net's own.
-    """
-
-    def number(pattern: str, default: str) -> str:
-        found = re.search(pattern, protocol)
-        return found[1] if found else default
-
-    crops = re.search(r"center crop|\d+ crops|dense and multi-crop|dense|\w+ stride", protocol)
-    return {
-        "crops": crops[0] if crops else protocol,
-        "nets": number(r"(\d+) nets?", "1"),
-        "scales": number(r"(\d+) scales?", "1"),
-        "size": number(r"(\d+) pixels", ""),
-    }
-
-
 def _gate(
     record: RunRecord, entry: nets.Net, published: nets.PublishedError, results: list[_Result]
 ) -> Gate:
-    wanted = facets(published.protocol)
-
     def departures(result: _Result) -> list[Difference]:
-        measured = (("crops", result.crops), ("nets", result.nets), ("scales", result.scales))
+        measured = (
+            ("crops", result.views, published.views),
+            ("nets", result.nets, published.nets),
+            ("scales", result.scales, published.scales),
+        )
         return [
-            Difference(kind, str(ours), wanted[kind])
-            for kind, ours in measured
-            if str(ours) != wanted[kind]
+            Difference(kind, str(ours), str(theirs))
+            for kind, ours, theirs in measured
+            if ours != theirs
         ]
 
     result = min(results, key=lambda result: (len(departures(result)), result.top1))
     differences = departures(result) + list(_differences_of_training(record, entry))
-    side = int(wanted["size"] or entry.image_size)
+    if published.subset:
+        differences.append(Difference("images", "all", published.subset))
+    side = published.size or entry.image_size
     if result.image_side is not None and result.image_side != side:
         differences.append(Difference("size", f"{result.image_side} pixels", f"{side} pixels"))
     differences += _differences_of_recipe(record, entry)
@@ -196,7 +181,7 @@ def _results(record: RunRecord) -> Iterator[_Result]:
     side = _side(record.data.image_size.get("eval")) if record.data else None
     if record.best is not None:
         best = record.best
-        yield _Result("center crop", 100 * (1 - best.top1), 100 * (1 - best.top5), side)
+        yield _Result(nets.CENTER_CROP, 100 * (1 - best.top1), 100 * (1 - best.top5), side)
     for found in record.evaluations.values():
         if found.split == schema.VALIDATION and found.own_data is not False:
             yield _evaluated(found, side)
@@ -204,11 +189,11 @@ def _results(record: RunRecord) -> Iterator[_Result]:
 
 def _evaluated(found: Evaluation, side: int | None) -> _Result:
     scales = len(found.scales or ()) or 1
-    crops = _OUR_PROTOCOLS.get(found.protocol, found.protocol)
+    views = _OUR_PROTOCOLS.get(found.protocol, found.protocol)
     if found.protocol == files.CROPS_144:  # its scales are a part of the number
-        crops, scales = f"{_CROPS_OF_A_SCALE * len(found.scales or range(4))} crops", 1
+        views, scales = f"{_CROPS_OF_A_SCALE * len(found.scales or range(4))} crops", 1
     return _Result(
-        crops,
+        views,
         100 * (1 - found.top1),
         100 * (1 - found.top5),
         _side(found.image_size) or side,

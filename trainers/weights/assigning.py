@@ -117,9 +117,10 @@ def _in_our_layout(
             continue
         if weights.form == "torch":
             variable, array = _from_torch(variable, array, target, origin, model)
-        if array.ndim == 4 and target in ("fc", "fc1", "classifier"):
+        layer_type = type(_layer(model, target))
+        if array.shape[:2] == (1, 1) and issubclass(layer_type, keras.layers.Dense):
             array = array.reshape(array.shape[2:])  # MobileNets' 1x1 convolutions
-        if array.ndim == 4 and array.shape[2] == 1 and _is_depthwise(model, target):
+        if array.shape[2:3] == (1,) and issubclass(layer_type, keras.layers.DepthwiseConv2D):
             array = array.transpose(0, 1, 3, 2)  # a convolution in as many groups as channels
         key = f"{target}/{variable}"
         if key in ours:
@@ -150,10 +151,6 @@ def _from_torch(
                 array = array.reshape(len(array), -1)
         array = array.T
     return variable, array
-
-
-def _is_depthwise(model: keras.Model, name: str) -> bool:
-    return isinstance(_layer(model, name), keras.layers.DepthwiseConv2D)
 
 
 def _layer(model: keras.Model, name: str) -> keras.layers.Layer | None:

@@ -5,10 +5,15 @@ the authors' there; keras.applications. torchvision's MobileNets and EfficientNe
 them: they pad otherwise, and most have another epsilon.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+
+import numpy as np
 
 import nets
-from trainers.weights.origin import Names
+from base.errors import UserError
+from trainers.weights.origin import TF, TORCH, Arrays, Names, Origin
+
+_TORCH_MEAN = (123.675, 116.28, 103.53)
 
 
 def _torchvision_shufflenet(net: nets.Net) -> Names:
@@ -113,6 +118,79 @@ def _keras_mobilenet_v2(net: nets.Net) -> Names:
             names[f"{theirs}_{part}"] = f"{ours}_{part}"
             names[f"{theirs}_{part}_BN"] = f"{ours}_{part}_bn"
     return names
+
+
+def _keras_xception(net: nets.Net) -> Names:
+    names = {"block1_conv1": "conv1", "block1_conv2": "conv2", "predictions": "fc"}
+    names |= {"block1_conv1_bn": "conv1_bn", "block1_conv2_bn": "conv2_bn"}
+    modules = [*(f"entry{i}" for i in (1, 2, 3)), *(f"middle{i}" for i in range(1, 9)), "exit"]
+    for block, ours in enumerate(modules, start=2):
+        for index in (1, 2, 3):
+            names |= _separable(f"block{block}_sepconv{index}", f"{ours}_sepconv{index}")
+    for index in (1, 2):
+        names |= _separable(f"block14_sepconv{index}", f"sepconv{index + 2}")
+    for index, ours in enumerate(("entry1", "entry2", "entry3", "exit")):
+        suffix = f"_{index}" if index else ""
+        names[f"conv2d{suffix}"], names[f"batch_normalization{suffix}"] = _pair(f"{ours}_shortcut")
+    return names
+
+
+def _separable(theirs: str, ours: str) -> Names:
+    return {theirs: ours, f"{theirs}_dw": f"{ours}_dw", f"{theirs}_bn": f"{ours}_bn"}
+
+
+def _keras_efficientnet(net: nets.Net) -> Names:
+    from nets.efficientnet import repetitions
+
+    names = {"stem_conv": "conv1", "stem_bn": "conv1_bn", "predictions": "fc"}
+    names |= {"top_conv": "conv9", "top_bn": "conv9_bn"}
+    parts = {"expand_conv": "expand", "dwconv": "depthwise", "project_conv": "project"}
+    parts |= {"expand_bn": "expand_bn", "bn": "depthwise_bn", "project_bn": "project_bn"}
+    parts |= {"se_reduce": "se_down", "se_expand": "se_up"}
+    for stage, count in enumerate(repetitions(net.arguments["depth"]), start=1):
+        for unit in range(count):
+            theirs, ours = f"block{stage}{chr(ord('a') + unit)}", f"block{stage + 1}_{unit + 1}"
+            names |= {f"{theirs}_{place}": f"{ours}_{part}" for place, part in parts.items()}
+    return names
+
+
+def _keras_mobilenet_v3(net: nets.Net) -> Names:
+    names = {"conv": "conv1", "conv_1": "conv2", "conv_2": "fc1", "logits": "fc2"}
+    names |= {"conv_bn": "conv1_bn", "conv_1_bn": "conv2_bn"}
+    for index in range(len(net.arguments["units"])):
+        theirs, ours = f"expanded_conv_{index}" if index else "expanded_conv", f"bneck{index + 1}"
+        for part in ("expand", "depthwise", "project"):
+            names[f"{theirs}_{part}"], names[f"{theirs}_{part}_bn"] = _pair(f"{ours}_{part}")
+        gate = f"{theirs}_squeeze_excite_conv"
+        names[gate], names[f"{gate}_1"] = _gate(ours)
+    return names
+
+
+def _keras_3_spelling(arrays: Arrays) -> Arrays:
+    """Conv/BatchNorm and expanded_conv/squeeze_excite/Conv of Keras 2, as Keras 3 writes them."""
+    spelled = {}
+    for name, array in arrays.items():
+        layer, _, variable = name.rpartition("/")
+        layer = layer.lower().replace("/batchnorm", "_bn").replace("/", "_")
+        spelled[f"{layer}/{variable}"] = array
+    return spelled
+
+
+def _without_normalization(arrays: Arrays) -> Arrays:
+    """What Keras's EfficientNets do to images is left out: the device chain does it.
+
+    Their variances are deviations; a layer behind takes the other root (TensorFlow's issue 49930).
+
+    Raises UserError where their images were normalised otherwise.
+    """
+    mean = arrays.get("normalization/mean")
+    if mean is not None and not np.allclose(255 * np.ravel(mean), _TORCH_MEAN, atol=0.1):
+        raise UserError(
+            f"the weights' own normalisation subtracts {np.ravel(mean).tolist()}, "
+            "keras.applications' [0.485, 0.456, 0.406] of images in [0, 1]: import the weights "
+            "without that layer, and name it in the flags with --keep_device_map"
+        )
+    return {k: v for k, v in arrays.items() if not k.startswith("normalization/")}
 
 
 def _timm_mobilenet_v3(net: nets.Net) -> Names:
@@ -221,24 +299,28 @@ def _timm_inception_resnet_v2(net: nets.Net) -> Names:
 
 _EFFICIENTNETS = ("efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3")
 
-# By net, those whose images were normalised as torchvision's, and as TF-slim's.
-KERAS: Mapping[str, Callable[[nets.Net], Names]] = {
-    "mobilenet_v2": _keras_mobilenet_v2,
-    "inception_resnet_v2": _keras_inception_resnet_v2,
-}
-TORCHVISION: Mapping[str, Callable[[nets.Net], Names]] = {
-    "shufflenet_v2": _torchvision_shufflenet,
-    "regnet_y_800mf_torchvision": _torchvision_regnet,
-}
-TIMM: Mapping[str, Callable[[nets.Net], Names]] = {
-    "regnet_y_800mf": _timm_regnet,
-    "regnet_y_4gf": _timm_regnet,
-    "mobilenet_v2": _timm_mobilenet_v2,
-    **dict.fromkeys(_EFFICIENTNETS, _timm_efficientnet),
-}
-TIMM_AS_TF: Mapping[str, Callable[[nets.Net], Names]] = {
-    "inception_v4": _timm_inception_v4,
-    "inception_resnet_v2": _timm_inception_resnet_v2,
-    "mobilenet_v3_large": _timm_mobilenet_v3,
-    "mobilenet_v3_small": _timm_mobilenet_v3,
+_MOBILENET_V3 = ("mobilenet_v3_large", "mobilenet_v3_small")
+
+# By publisher and net, as `names.ORIGINS`.
+ORIGINS: Mapping[tuple[str, str], Origin] = {
+    ("keras", "mobilenet_v2"): Origin(_keras_mobilenet_v2, TF),
+    ("keras", "inception_resnet_v2"): Origin(_keras_inception_resnet_v2, TF),
+    ("keras", "xception"): Origin(_keras_xception, TF),
+    **{
+        ("keras", name): Origin(_keras_mobilenet_v3, TF, arrays=_keras_3_spelling)
+        for name in _MOBILENET_V3
+    },
+    **{
+        ("keras", name): Origin(_keras_efficientnet, TORCH, arrays=_without_normalization)
+        for name in _EFFICIENTNETS
+    },
+    ("torch", "shufflenet_v2"): Origin(_torchvision_shufflenet, TORCH),
+    ("torch", "regnet_y_800mf_torchvision"): Origin(_torchvision_regnet, TORCH),
+    ("timm", "regnet_y_800mf"): Origin(_timm_regnet, TORCH),
+    ("timm", "regnet_y_4gf"): Origin(_timm_regnet, TORCH),
+    ("timm", "mobilenet_v2"): Origin(_timm_mobilenet_v2, TORCH),
+    **{("timm", name): Origin(_timm_efficientnet, TORCH) for name in _EFFICIENTNETS},
+    ("timm", "inception_v4"): Origin(_timm_inception_v4, TF),
+    ("timm", "inception_resnet_v2"): Origin(_timm_inception_resnet_v2, TF),
+    **{("timm", name): Origin(_timm_mobilenet_v3, TF) for name in _MOBILENET_V3},
 }

@@ -240,13 +240,7 @@ ORIGINS: Mapping[tuple[str, str], Origin] = {
     # Its weights are TF-slim's, with their normalisation (transform_input).
     ("torch", "inception_v3_torchvision"): Origin(_torchvision_inception_v3, TF),
     **transformer_names.ORIGINS,
-    **{("keras", name): Origin(names, TF) for name, names in convolutional_names.KERAS.items()},
-    **{
-        ("torch", name): Origin(names, TORCH)
-        for name, names in convolutional_names.TORCHVISION.items()
-    },
-    **{("timm", name): Origin(names, TORCH) for name, names in convolutional_names.TIMM.items()},
-    **{("timm", name): Origin(names, TF) for name, names in convolutional_names.TIMM_AS_TF.items()},
+    **convolutional_names.ORIGINS,
     ("numpy", "squeezenet1_0"): Origin(_authors_squeezenet, SQUEEZENET),
 }
 

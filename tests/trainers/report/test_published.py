@@ -124,13 +124,19 @@ def test_without_a_figure_or_without_a_result_there_is_no_gate(tmp_path):
     assert published.published_errors(read_record(gone.directory)) == ()
 
 
-@pytest.mark.parametrize("name", nets.names())
-def test_the_protocol_of_every_published_figure_is_understood(name):
-    for error in nets.entry(name).errors:
-        facets = published.facets(error.protocol)
-        assert facets["crops"] != error.protocol or error.protocol in ("center crop", "10 crops")
-        assert facets["nets"].isdecimal()
-        assert facets["scales"].isdecimal()
+def test_a_figure_on_a_part_of_the_images_is_told_apart(tmp_path):
+    run = make_run(tmp_path, net="inception_v3", data=ILSVRC)
+    *others, listed, _ = published.gates(read_record(run.directory))
+    assert "images: all here, those not blacklisted there" in map(str, listed.differences)
+    assert all("images" not in gate.kinds for gate in others)
+
+
+def test_a_protocol_in_words_says_all_that_is_known():
+    said = nets.PublishedError(
+        30.0, 10.0, "10 crops", nets=5, scales=2, size=299, subset="half", source="X's weights"
+    )
+    assert said.protocol == "10 crops at 299 pixels, 5 nets, 2 scales, half, X's weights"
+    assert nets.PublishedError(30.0, None).protocol == "center crop"
 
 
 def test_an_ensemble_is_beside_the_papers_ensemble(tmp_path):

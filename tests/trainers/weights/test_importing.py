@@ -1,9 +1,10 @@
 """Imported weights: the publisher's logits, every array used once, anything else refused."""
 
-import functools
 import json
+import pathlib
 import re
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from pipelines.config import Phase
 from tests.conftest import run_command
 from tests.making.datasets import write_dataset
 from tests.making.pth_files import BFLOAT16, pth
-from tests.nets.test_parity import randomise
 from trainers import config
 from trainers.config import TrainedConfig
 from trainers.run_folder import continuing
@@ -29,40 +29,54 @@ from trainers.weights.transformer_names import big_vision_vit
 
 CLASSES = 20
 RNG = np.random.default_rng(0)
-APPLICATIONS = {
-    "resnet50": (keras.applications.ResNet50, 96, 0.5, ".h5", {}),
-    "vgg16": (keras.applications.VGG16, 64, 1.0, ".keras", {}),
-    "inception_v3": (
-        keras.applications.InceptionV3,
-        139,
-        1.0,
-        ".weights.h5",
-        {"auxiliary": False},
-    ),
-    "mobilenet_v1": (keras.applications.MobileNet, 64, 1.0, ".weights.h5", {}),
-    "convnext_tiny": (
-        functools.partial(keras.applications.ConvNeXtTiny, include_preprocessing=False),
-        *(32, 1.0, ".h5", {}),
-    ),
-}
 
 
-@pytest.mark.slow(reason="it builds large nets twice")
-@pytest.mark.parametrize("name", APPLICATIONS)
-def test_keras_applications_give_their_logits(name, tmp_path):
-    application, size, gamma, suffix, options = APPLICATIONS[name]
-    theirs = application(
-        weights=None, classes=CLASSES, input_shape=(size, size, 3), classifier_activation=None
+def test_files_of_keras_1_name_variables_otherwise(tmp_path):
+    """keras.applications' VGG files have block1_conv1/block1_conv1_W_1:0."""
+    theirs = keras.applications.VGG16(weights=None, classes=3, input_shape=(32, 32, 3))
+    with h5py.File(tmp_path / "vgg16.h5", "w") as file:
+        file.attrs["layer_names"] = [layer.name for layer in theirs.layers]
+        for layer in theirs.layers:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}_{letter}_1:0" for letter in "Wb"][: len(layer.weights)]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name, variable in zip(names, layer.weights, strict=True):
+                group[name] = variable.numpy()
+    ours = nets.build("vgg16", 3, 32)
+    importing.assign(ours, read(tmp_path / "vgg16.h5"), nets.entry("vgg16"))
+    for mine, given in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, given)
+
+
+def keras_file(name, arrays):
+    return WeightFile(pathlib.Path(f"{name}.h5"), "keras", arrays)
+
+
+def test_keras_2_spelled_mobilenet_v3_with_slashes():
+    ours = nets.build("mobilenet_v3_small", 3, 32)
+    spelled = (
+        *(("conv1", "Conv"), ("conv1_bn", "Conv/BatchNorm"), ("fc2", "Logits")),
+        *(
+            ("bneck1_se_up", "expanded_conv/squeeze_excite/Conv_1"),
+            ("conv2_bn", "Conv_1/BatchNorm"),
+        ),
+        ("bneck2_project_bn", "expanded_conv_1/project/BatchNorm"),
     )
-    randomise(theirs, gamma)
-    path = tmp_path / f"net{suffix}"
-    (theirs.save_weights if suffix == ".weights.h5" else theirs.save)(path)
-    ours = nets.build(name, CLASSES, size, **options)
-    importing.assign(ours, read(path), nets.entry(name))
-    images = 10 * RNG.normal(size=(2, size, size, 3)).astype(np.float32)
-    expected = np.asarray(theirs(images, training=False))
-    assert np.abs(expected[0] - expected[1]).max() > 0.01
-    np.testing.assert_allclose(ours(images, training=False), expected, atol=1e-4)
+    arrays = {
+        f"{theirs}/{variable.name}": variable.numpy()
+        for layer, theirs in spelled
+        for variable in ours.get_layer(layer).weights
+    }
+    entry = nets.entry("mobilenet_v3_small")
+    found = arrays_for(ours, keras_file("mobilenet_v3", arrays), entry)
+    assert {name.partition("/")[0] for name in found} == {layer for layer, _ in spelled}
+
+
+def test_an_efficientnet_whose_images_were_normalised_otherwise_is_refused():
+    ours = nets.build("efficientnet_b0", 3, 32)
+    arrays = {"normalization/mean": np.float32([0, 0, 0])}
+    with pytest.raises(UserError, match=r"subtracts \[0.0, 0.0, 0.0\].*--keep_device_map"):
+        arrays_for(ours, keras_file("b0", arrays), nets.entry("efficientnet_b0"))
 
 
 # What torchvision's state dicts hold: the numbers of arrays, without batch counters.
