@@ -21,6 +21,9 @@ _BASELINE, _EXTENDED, _SCAN, _RESTARTS = 0xC0, 0xC1, 0xDA, 0xDD
 _FIRST_RESTART, _END = 0xD0, 0xD9
 _LOWEST = np.uint64(0x0101010101010101)
 _HIGHEST = np.uint64(0x8080808080808080)
+_ONE = np.uint64(1)
+# Times a word of which one byte is 1, this has that byte's place above all others.
+_PLACES = np.uint64(0x0001020304050607)
 
 
 @compiled
@@ -112,24 +115,31 @@ def _group(data, frame):  # type: ignore[no-untyped-def]
 def _find_ends(data, scan, ends):  # type: ignore[no-untyped-def]
     """Fills int64 [groups] with the places of the markers behind each; whether all are there."""
     words = data[: len(data) // 8 * 8].view(np.uint64)
-    found, position, last = 0, np.uint64(scan), np.uint64(len(data) - 1)
-    one, eight = np.uint64(1), np.uint64(8)
-    while found < len(ends) and position < last:
-        if not position & np.uint64(7):
-            word = position >> np.uint64(3)
-            while word < np.uint64(len(words)):
-                inverse = ~words[word]
-                if (inverse - _LOWEST) & ~inverse & _HIGHEST:  # one of the eight bytes is 0xFF
-                    break
-                word += one
-            position = word << np.uint64(3)
-        for byte in range(position, min(position + eight & ~np.uint64(7), last)):
-            is_marker = data[byte] == 0xFF and _FIRST_RESTART <= data[byte + one] <= _END
-            if is_marker and found < len(ends):
-                ends[found] = byte
+    found, place = 0, np.int64(0)
+    for word in range(scan // 8, len(words)):
+        inverse = ~words[word]
+        candidates = (inverse - _LOWEST) & ~inverse & _HIGHEST  # bytes that are 0xFF, and a few
+        while candidates and found < len(ends):
+            lowest = (candidates & ~candidates + _ONE) >> np.uint64(7)
+            place = 8 * word + np.int64(lowest * _PLACES >> np.uint64(56))
+            if place >= scan and _is_end(data, place):
+                ends[found] = place
                 found += 1
-        position = position + eight & ~np.uint64(7)
+            candidates &= candidates - _ONE
+        if found == len(ends):
+            return True
+    for place in range(max(8 * len(words), scan), len(data)):
+        if found < len(ends) and _is_end(data, place):
+            ends[found] = place
+            found += 1
     return found == len(ends)
+
+
+@compiled
+def _is_end(data, place):  # type: ignore[no-untyped-def]
+    if place + 1 >= len(data) or data[place] != 0xFF:
+        return False
+    return _FIRST_RESTART <= data[place + 1] <= _END
 
 
 @compiled

@@ -11,6 +11,10 @@ import numpy as np
 from data_prep.image.compiled import compiled
 from data_prep.image.resample import AREA_BITS, resample_lanes
 
+# The colours of a pixel, whose bytes are R, G, B and anything, and the bits of so many bytes.
+_COLOURS = np.uint32(0xFFFFFF)
+_BYTES = (np.uint32(0), np.uint32(8), np.uint32(16), np.uint32(24))
+
 
 @compiled
 def place(image, box, mirrored, result):  # type: ignore[no-untyped-def]
@@ -26,9 +30,9 @@ def place(image, box, mirrored, result):  # type: ignore[no-untyped-def]
     top, left, height, width = box
     window = image[top : top + height, left : left + width]
     if height == rows and width == columns:
-        _copy(window, mirrored, result)
+        _copy(window[:, ::-1] if mirrored else window, result)
         return
-    lanes = np.empty((rows, 4 * columns), np.uint8)
+    lanes = np.empty((rows, columns), np.uint32)
     row_first, row_weights = _triangle(height, rows, False)
     column_first, column_weights = _triangle(width, columns, mirrored)
     repeated = np.empty((len(column_weights), 4 * columns), np.uint16)
@@ -36,33 +40,32 @@ def place(image, box, mirrored, result):  # type: ignore[no-untyped-def]
         for column in range(columns):
             repeated[tap, 4 * column : 4 * column + 4] = column_weights[tap, column]
     levels = image.view(np.uint8)[top : top + height, 4 * left : 4 * (left + width)]
-    resample_lanes(levels, row_first, row_weights, False, column_first, repeated, False, lanes)
+    filled = lanes.view(np.uint8)
+    resample_lanes(levels, row_first, row_weights, False, column_first, repeated, False, filled)
+    _copy(lanes, result)
+
+
+@compiled
+def _copy(window, result):  # type: ignore[no-untyped-def]
+    """Every fourth byte is left out: uint32 [rows, columns] to uint8 [rows, 3 * columns]."""
+    rows, columns = window.shape
+    if columns % 4:
+        for row in range(rows):
+            for column in range(columns):
+                for colour in range(3):
+                    result[row, 3 * column + colour] = window[row, column] >> _BYTES[colour]
+        return
+    words = result.view(np.uint32)
     for row in range(rows):
-        _pack(lanes[row], result[row])
-
-
-@compiled
-def _copy(window, mirrored, result):  # type: ignore[no-untyped-def]
-    line = np.empty(window.shape[1], np.uint32)
-    last = len(line) - 1
-    for row in range(len(window)):
-        pixels = window[row]
-        if mirrored:
-            for column in range(len(line)):
-                line[column] = pixels[last - column]
-        else:
-            for column in range(len(line)):
-                line[column] = pixels[column]
-        _pack(line.view(np.uint8), result[row])
-
-
-@compiled
-def _pack(lanes, row):  # type: ignore[no-untyped-def]
-    """Leaves out every fourth: uint8 [4 * n] to uint8 [3 * n]."""
-    for column in range(len(lanes) // 4):
-        row[3 * column] = lanes[4 * column]
-        row[3 * column + 1] = lanes[4 * column + 1]
-        row[3 * column + 2] = lanes[4 * column + 2]
+        pixels, out = window[row], words[row]
+        for place in range(columns // 4):  # four pixels are three words
+            a = pixels[4 * place] & _COLOURS
+            b = pixels[4 * place + 1] & _COLOURS
+            c = pixels[4 * place + 2] & _COLOURS
+            d = pixels[4 * place + 3]
+            out[3 * place] = a | b << _BYTES[3]
+            out[3 * place + 1] = b >> _BYTES[1] | c << _BYTES[2]
+            out[3 * place + 2] = c >> _BYTES[2] | d << _BYTES[1]
 
 
 @compiled

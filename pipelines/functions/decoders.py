@@ -29,8 +29,11 @@ class Decoder(Protocol):
     def crop(self, example: dict[str, tf.Tensor], box: tf.Tensor) -> tf.Tensor:
         """The part of it in `box`, int32 [4]: top, left, height, width."""
 
-    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray) -> Window:
-        """A part that holds `box`, int32 [4], of one image of so many rows and columns."""
+    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray, depth: int) -> Window:
+        """A part that holds `box`, int32 [4], of one image of so many rows and columns.
+
+        Its pixels have `depth` bytes, 3 or 4.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +67,7 @@ class JpegDecoder:
             return _slice(self.decode(example), box)
         return tf.io.decode_and_crop_jpeg(example["image"], box, channels=3, **self._options())
 
-    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray) -> Window:
+    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray, depth: int) -> Window:
         """See Decoder."""
         fast = self.accuracy == FAST
         room = np.empty(len(data), np.uint8)
@@ -73,14 +76,14 @@ class JpegDecoder:
         try:
             pixels = simplejpeg.decode_jpeg(
                 room[:length],
-                colorspace="RGBA",
+                colorspace="RGBA" if depth == 4 else "RGB",
                 fastdct=fast,
                 fastupsample=fast,
                 strict=length < len(data),  # what is left out at the end is no mistake
             )
         except ValueError:  # none of the plain ones: let TensorFlow try
-            return _whole(self.decode({"image": data}).numpy(), box)
-        return Window(pixels.view(np.uint32)[..., 0], top, left)
+            return _whole(self.decode({"image": data}).numpy(), box, depth)
+        return Window(pixels, top, left)
 
     def _options(self) -> dict[str, object]:
         fast = self.accuracy == FAST
@@ -107,9 +110,9 @@ class RawDecoder:
         """See Decoder."""
         return _slice(self.decode(example), box)
 
-    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray) -> Window:
+    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray, depth: int) -> Window:
         """See Decoder."""
-        return _whole(np.frombuffer(data, np.uint8).reshape(*shape, 3), box)
+        return _whole(np.frombuffer(data, np.uint8).reshape(*shape, 3), box, depth)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,11 +157,11 @@ class AnyDecoder:
             lambda: _slice(tf.io.decode_png(example["image"], channels=3), box),
         )
 
-    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray) -> Window:
+    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray, depth: int) -> Window:
         """See Decoder."""
         if data.startswith(b"\xff\xd8"):
-            return self.jpeg.window(data, shape, box)
-        return _whole(tf.io.decode_png(data, channels=3).numpy(), box)
+            return self.jpeg.window(data, shape, box, depth)
+        return _whole(tf.io.decode_png(data, channels=3).numpy(), box, depth)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +180,7 @@ class DecodedImage:
         """See Decoder."""
         return _slice(example["image"], box)
 
-    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray) -> Window:
+    def window(self, data: bytes, shape: tuple[int, int], box: np.ndarray, depth: int) -> Window:
         """Not called: who has the pixels makes no batches of bytes."""
         raise NotImplementedError
 
@@ -186,9 +189,11 @@ def _slice(image: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     return image[box[0] : box[0] + box[2], box[1] : box[1] + box[3]]
 
 
-def _whole(image: np.ndarray, box: np.ndarray) -> Window:
-    """The window of uint8 [H, W, 3] that is the box alone."""
+def _whole(image: np.ndarray, box: np.ndarray, depth: int) -> Window:
+    """The window of uint8 [H, W, 3]: the box alone, where the pixels become longer."""
     top, left, height, width = box
-    pixels = np.empty([height, width, 4], np.uint8)
+    if depth == 3:
+        return Window(image, top, left)
+    pixels = np.empty([height, width, depth], np.uint8)
     pixels[..., :3] = image[top : top + height, left : left + width]
-    return Window(pixels.view(np.uint32)[..., 0], 0, 0)
+    return Window(pixels, 0, 0)

@@ -27,7 +27,7 @@ class Window(NamedTuple):
     """A decoded part of an image.
 
     Attributes:
-        pixels: uint32 [h, w], each the four bytes R, G, B and anything.
+        pixels: uint8 [h, w, 3], RGB; [h, w, 4] with anything behind them where four are asked for.
         top: where the wanted box begins in it, in pixels.
         left: likewise.
     """
@@ -37,8 +37,9 @@ class Window(NamedTuple):
     left: int
 
 
-# From an image's bytes, its rows and columns, and the wanted box, to a part that holds the box.
-ReadWindow = Callable[[bytes, tuple[int, int], np.ndarray], Window]
+# From an image's bytes, its rows and columns, the wanted box and the bytes of a pixel, 3 or 4, to a
+# part that holds the box.
+ReadWindow = Callable[[bytes, tuple[int, int], np.ndarray, int], Window]
 
 
 def windows_of(
@@ -60,17 +61,22 @@ def windows_of(
     def fill(
         images: np.ndarray, shapes: np.ndarray, boxes: np.ndarray, mirrored: np.ndarray
     ) -> np.ndarray:
-        batch, boxes = _aligned(len(images), size, 3 * size), boxes.copy()
+        batch, boxes = _aligned(len(images), size, size, 3), boxes.copy()
+        changed = mirrored | (boxes[:, 2:] != size).any(axis=1)
         with _at_work():
-            for image, shape, box, mirror, place in zip(
-                images, shapes.tolist(), boxes, mirrored, batch, strict=True
+            for image, shape, box, mirror, change, place in zip(
+                images, shapes.tolist(), boxes, mirrored, changed.tolist(), batch, strict=True
             ):
                 if _closing.is_set():
                     break
-                window = read(image, shape, box)
-                box[0], box[1] = window.top, window.left
-                windows.place(window.pixels, box, mirror, place)
-        return batch.reshape(len(images), size, size, 3)
+                pixels, top, left = read(image, shape, box, 4 if change else 3)
+                if change:
+                    box[0], box[1] = top, left
+                    rows = place.reshape(size, 3 * size)
+                    windows.place(pixels.view(np.uint32)[..., 0], box, mirror, rows)
+                else:  # a copy, which is quickest without the fourth byte
+                    place[:] = pixels[top : top + size, left : left + size]
+        return batch
 
     shapes = tf.stack([examples["height"], examples["width"]], axis=-1)
     filled = tf.numpy_function(
