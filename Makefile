@@ -83,21 +83,30 @@ demo: setup
 	@echo '  contact sheet  $(DEMO)/contact_sheet.png'
 
 FIGURES := $(DEMO)/speed.jsonl
+bench: SOURCES = $(if $(SOURCE),--source=$(SOURCE))
 bench:
 	rm -f $(FIGURES)
-	$(BIN)/python data_prep/benchmark.py $(if $(SOURCE),--source=$(SOURCE)) \
-	    --data_dir=$(DEMO)/data --rounds=5 --figures=$(FIGURES)
-	$(BIN)/python data_prep/build_tfrecords.py $(if $(SOURCE),--source=$(SOURCE)) \
-	    --data_dir=$(DEMO)/bench
-	$(BIN)/python benchmarks/input_pipelines.py --data_dir=$(DEMO)/bench --figures=$(FIGURES)
+	$(BIN)/python data_prep/benchmark.py $(SOURCES) --data_dir=$(DEMO)/data --rounds=5 \
+	    --figures=$(FIGURES)
+	for size in 256 400; do \
+	    $(BIN)/python data_prep/build_tfrecords.py $(SOURCES) --size=$$size \
+	        --data_dir=$(DEMO)/bench$$size && \
+	    $(BIN)/python data_prep/build_tfrecords.py $(SOURCES) --size=$$size \
+	        --norestart_markers --data_dir=$(DEMO)/bench$$size.peers && \
+	    $(BIN)/python benchmarks/input_pipelines.py --data_dir=$(DEMO)/bench$$size \
+	        --peers_data_dir=$(DEMO)/bench$$size.peers --rounds=5 --figures=$(FIGURES) || exit 1; \
+	done
 	$(BIN)/python benchmarks/training_steps.py --rounds=3 --figures=$(FIGURES)
 	$(if $(GPU),$(BIN)/python benchmarks/training_steps.py --device=gpu --batch_size=256 \
 	    --rounds=3 --figures=$(FIGURES))
 	$(BIN)/python trainers/benchmark.py --flagfile=flags/alexnet.cfg --data=synthetic \
 	    --train_batch_size=32 --rounds=3 --figures=$(FIGURES)
+	$(BIN)/python benchmarks/evaluation.py --net=alexnet --data_dir=$(DEMO)/bench256 \
+	    --eval_batch_size=100 --rounds=3 --figures=$(FIGURES)
+	$(BIN)/python benchmarks/commands.py --figures=$(FIGURES)
 	@echo
 	@echo 'All figures; systems that are left out could not be installed or do not run here:'
-	$(BIN)/python benchmarks/speed_table.py --figures=$(FIGURES)
+	$(BIN)/python benchmarks/speed_table.py --figures=$(FIGURES) --output=docs/speed.md
 
 # What they draw and print is for whoever opens them: they are kept without it.
 notebooks: $(VENV)/.setup_notebooks

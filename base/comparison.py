@@ -24,12 +24,14 @@ class Comparison:
         rates: images per second in each round, by system; ours among them.
         targets: what ours should reach, as a multiple of a system's rate.
         left_out: why a system did not run, by system.
+        unit: of the rates; seconds (`s`) are compared with nothing.
     """
 
     title: str
     rates: dict[str, list[float]]
     targets: dict[str, float]
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    unit: str = "images/s"
 
     def ratio(self, system: str) -> float:
         """How many times as fast as a system ours is, by the median over the rounds.
@@ -41,12 +43,13 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """A table: a system's median, lowest and highest rate, and how ours compares."""
-        lines = [f"{self.title:40}{'images/s':>9}  {'lowest':>7} {'highest':>7}   ours is"]
+        beside = "   ours is" if OURS in self.rates else ""
+        lines = [f"{self.title:40}{self.unit:>9}  {'lowest':>7} {'highest':>7}{beside}"]
         for system, values in self.rates.items():
             numbers = (statistics.median(values), min(values), max(values))
             median, low, high = (_rate(number) for number in numbers)
             line = f"  {system:38}{median:>9}  {low:>7} {high:>7}"
-            if system != OURS:
+            if beside and system != OURS:
                 line += f"   {self.ratio(system):.2f} times{self._verdict(system)}"
             lines.append(line)
         lines += [f"  left out: {system} ({why})" for system, why in self.left_out.items()]
