@@ -27,7 +27,7 @@ from typing import Any, NoReturn, TypeVar
 from absl import app, flags, logging
 
 from base import flag_files
-from base.errors import UserError
+from base.errors import UserError, carried
 from base.help_text import help_text
 from base.tensorflow_start import start_tensorflow
 
@@ -239,6 +239,10 @@ def run(
                 fail(
                     f"{error.filename or 'the output'}: {error.strerror}: {_REMEDIES[error.errno]}"
                 )
+            raise
+        except Exception as error:
+            if said := carried(error):
+                fail(said)
             raise
 
     try:

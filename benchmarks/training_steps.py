@@ -25,7 +25,7 @@ from benchmarks.contender import Contender, measure_in_turns
 from benchmarks.training_step_peers import GPU_SYSTEMS, OURS_ON_GPU, PYTORCH_NETS, SYSTEMS
 
 # What ours should reach, as a multiple of PyTorch in its better layout.
-TARGETS = {"alexnet": 1.5, "resnet50": 1.0}
+TARGETS = {"alexnet": 1.5, "resnet50": 1.15}
 
 
 @dataclasses.dataclass(frozen=True)

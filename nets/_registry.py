@@ -58,7 +58,7 @@ class ResponseNorm:
 
 
 # How a net is shown an image: one crop, several whose predictions are averaged, or all of it by
-# convolutions. OverFeat's strides are those of its pooling, coarse (table 1) or fine (section 3.3).
+# convolutions; coarse and fine stride are those of OverFeat's table 2.
 Views: TypeAlias = Literal[
     "center crop",
     "10 crops",

@@ -96,12 +96,13 @@ def print_cap(pipeline: InputPipeline, cores: int, seconds: float) -> None:
     cost = 1 / measured([making], 1, seconds)["making"][0]
     chunk = chunk_size(batch)
 
-    def wait(records: np.ndarray) -> np.int64:
-        time.sleep(cost * len(records))
-        return np.int64(len(records))
+    def wait(count: np.int32) -> np.int32:
+        time.sleep(cost * count)
+        return count
 
     def waited(records: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
-        return tf.numpy_function(wait, [records], tf.int64, stateful=False)
+        # Handing the records over to Python is a part of what a core does: `cost` has it.
+        return tf.numpy_function(wait, [tf.size(records)], tf.int32, stateful=False)
 
     chunks = InputPipeline(pipeline.dataset, config).training_records(chunk)
     made = chunks.map(waited, num_parallel_calls=cores).prefetch(2)
@@ -109,9 +110,10 @@ def print_cap(pipeline: InputPipeline, cores: int, seconds: float) -> None:
     options.threading.private_threadpool_size = cores
     made = made.with_options(options)
     cap = measured([_delivered("cap", made, chunk)], 1, seconds)["cap"][0]
+    shards = len(pipeline.dataset.split(schema.TRAIN))
     print(
         f"{cores} cores like these, {1e6 * cost:.0f} us an image on each, would make "
-        f"{cores / cost:,.0f} images/s, and are given {cap:,.0f} to make: "
+        f"{cores / cost:,.0f} images/s, and are given {cap:,.0f} to make, from {shards} shards: "
         f"{'reading' if cap < 0.95 * cores / cost else 'making'} binds"
     )
 

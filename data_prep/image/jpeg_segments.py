@@ -115,7 +115,7 @@ def _group(data, frame):  # type: ignore[no-untyped-def]
 def _find_ends(data, scan, ends):  # type: ignore[no-untyped-def]
     """Fills int64 [groups] with the places of the markers behind each; whether all are there."""
     words = data[: len(data) // 8 * 8].view(np.uint64)
-    found, place = 0, np.int64(0)
+    found = 0
     for word in range(scan // 8, len(words)):
         inverse = ~words[word]
         candidates = (inverse - _LOWEST) & ~inverse & _HIGHEST  # bytes that are 0xFF, and a few
@@ -128,9 +128,9 @@ def _find_ends(data, scan, ends):  # type: ignore[no-untyped-def]
             candidates &= candidates - _ONE
         if found == len(ends):
             return True
-    for place in range(max(8 * len(words), scan), len(data)):
-        if found < len(ends) and _is_end(data, place):
-            ends[found] = place
+    for byte in range(max(8 * len(words), scan), len(data)):
+        if found < len(ends) and _is_end(data, byte):
+            ends[found] = byte
             found += 1
     return found == len(ends)
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from base.errors import UserError
 from data_prep.image import windows
 
 # TensorFlow takes memory over from NumPy, and copies nothing, where it begins at such a multiple.
@@ -69,7 +70,10 @@ def windows_of(
             ):
                 if _closing.is_set():
                     break
-                pixels, top, left = read(image, shape, box, 4 if change else 3)
+                try:
+                    pixels, top, left = read(image, shape, box, 4 if change else 3)
+                except (ValueError, tf.errors.OpError) as error:
+                    raise UserError(_undecodable(shape, error)) from None
                 if change:
                     box[0], box[1] = top, left
                     rows = place.reshape(size, 3 * size)
@@ -83,6 +87,15 @@ def windows_of(
         fill, [examples["image"], shapes, box, mirrored], tf.uint8, stateful=False
     )
     return tf.ensure_shape(filled, [box.shape[0], size, size, 3])
+
+
+def _undecodable(shape: tuple[int, int], error: Exception) -> str:
+    reason = " ".join(str(getattr(error, "message", error)).split())[:200]
+    reason = reason.rpartition("}} ")[2]  # behind the names of TensorFlow's nodes
+    return (
+        f"an image of {shape[0]}x{shape[1]} pixels cannot be decoded ({reason}): the data set is "
+        "damaged; data_prep/verify_tfrecords.py names the images of those that were built here"
+    )
 
 
 def _aligned(*shape: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from base.comparison import OURS
@@ -16,7 +17,7 @@ from pipelines.config import PipelineConfig
 from pipelines.contact_sheet import Column, columns_of, painted
 from pipelines.input_pipeline import InputPipeline
 from pipelines.reading.dataset import open_dataset
-from tests.conftest import ROOT
+from tests.conftest import ROOT, assert_one_line_error, run_command
 from tests.making.datasets import jpeg, pixels, sample_photographs, write_dataset
 
 SCRIPTS = {
@@ -184,3 +185,26 @@ def test_memory_is_flat_over_fifty_epochs(tmp_path, sample_dir):
     config = PipelineConfig(data_dir=str(directory), train_batch_size=64)
     memory = list(measurement.memory_by_epoch(InputPipeline(open_dataset(config), config), 50))
     assert memory[-1] - memory[0] < 50 * 2**20
+
+
+@pytest.mark.end_to_end
+def test_an_image_that_cannot_be_decoded_ends_in_one_line(tmp_path):
+    """A foreign data set's: ours hold none, and a damaged record is said by its checksum."""
+    directory = write_dataset(tmp_path / "data")
+    shard = min(directory.glob("*train*"))
+    records = [bytes(record.numpy()) for record in tf.data.TFRecordDataset(str(shard))]
+    example = tf.train.Example.FromString(records[1])
+    (image,) = example.features.feature["image"].bytes_list.value
+    example.features.feature["image"].bytes_list.value[0] = bytes(len(image))
+    records[1] = example.SerializeToString(deterministic=True)
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in records:
+            writer.write(record)
+    run = run_command(
+        "trainers/train.py",
+        *("--net=resnet10(width=8)", "--train_map=decode_random_crop(32)|random_flip"),
+        *("--eval_map=decode_center_crop(32)", "--train_batch_size=20", "--train_steps=6"),
+        *(f"--data_dir={tmp_path}/data", f"--runs_dir={tmp_path}/runs"),
+        code=1,
+    )
+    assert_one_line_error(run, "an image of ", "cannot be decoded (", "verify_tfrecords.py")
