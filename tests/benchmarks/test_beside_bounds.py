@@ -14,6 +14,7 @@ def test_an_evaluation_is_measured_beside_its_forward_pass(tmp_path):
     done = run_command(
         "benchmarks/evaluation.py",
         *(f"--data_dir={tmp_path}/data", "--net=resnet10(width=8)", "--eval_batch_size=20"),
+        "--train_batch_size=20",
         *("--train_map=decode_random_crop(32)", "--eval_map=decode_center_crop(32)"),
         *("--rounds=2", f"--figures={figures}"),
     )
