@@ -101,7 +101,7 @@ bench:
 	    --rounds=3 --figures=$(FIGURES))
 	$(BIN)/python trainers/benchmark.py --flagfile=flags/alexnet.cfg --data=synthetic \
 	    --train_batch_size=32 --rounds=3 --figures=$(FIGURES)
-	$(BIN)/python benchmarks/evaluation.py --net=alexnet --data_dir=$(DEMO)/bench256 \
+	$(BIN)/python trainers/benchmark.py --evaluation --net=alexnet --data_dir=$(DEMO)/bench256 \
 	    --eval_batch_size=100 --rounds=3 --figures=$(FIGURES)
 	$(BIN)/python benchmarks/commands.py --figures=$(FIGURES)
 	@echo

@@ -1,6 +1,7 @@
 """Measures the training loop beside the bare compiled step, and says what binds it.
 
     python trainers/benchmark.py --flagfile=flags/alexnet.cfg --data=synthetic
+    python trainers/benchmark.py --flagfile=flags/alexnet.cfg --evaluation
 
 The loop runs as train.py runs it, with its data, log and metrics, but learns nothing, evaluates
 nothing and leaves no run folder. Time and again it is stopped, and the same number of steps is
@@ -11,6 +12,8 @@ loop's own work, else the input pipeline's is in it.
 On GPUs it also says how much of their peak the net's operations reach. The verdict compares what
 each part of the way reaches by itself: the input, the copy to the GPU, computing, and the exchange
 of gradients between replicas.
+
+`--evaluation` measures the scoring of images instead, beside the net's bare forward pass.
 """
 
 import dataclasses
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING
 from base.commandline import Settings, config_from_flags, flag, run
 from base.comparison import OURS, Comparison
 from base.errors import UserError
+from pipelines.config import SYNTHETIC
 from trainers.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
 WANTED_OVERHEAD = 0.03
 BARE = "the bare compiled step"
+BARE_FORWARD = "the bare forward pass"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +41,10 @@ class LoopBenchmarkConfig(Settings):
     training: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     rounds: int = flag(7, "How often both are measured; medians are printed.", within="[1, 1e9]")
     seconds: float = flag(5.0, "How long each measurement lasts, at least.", within="(0, inf)")
+    evaluation: bool = flag(
+        False,
+        "Instead: score all training images, as an evaluation scores the validation images.",
+    )
     figures: str = flag("", "File to which the figures are added, for benchmarks/speed_table.py.")
 
     def __post_init__(self) -> None:
@@ -43,6 +52,8 @@ class LoopBenchmarkConfig(Settings):
         super().__post_init__()
         if not self.training.net:
             raise UserError("no net is named: --net=NAME, or --flagfile=flags/NAME.cfg")
+        if self.evaluation and self.training.pipeline.data == SYNTHETIC:
+            raise UserError("--evaluation scores images: not those of --data=synthetic")
 
 
 def main() -> None:
@@ -60,6 +71,15 @@ def main() -> None:
         f"{batch} on {trainer.devices.replicas} replica(s), "
         f"{dataset.directory or 'synthetic data'}, {config.rounds} rounds"
     )
+    if config.evaluation:
+        ours, bare_forward = zip(
+            *measurement.measure_evaluation(trainer, config.rounds), strict=True
+        )
+        rates = {OURS: list(ours), BARE_FORWARD: list(bare_forward)}
+        comparison = Comparison(f"scoring {config.training.net}", rates, {})
+        comparison.save(config.figures)
+        print("\n".join(comparison.lines()))
+        return
     rounds = measurement.measure(trainer, config.rounds, config.seconds)
     comparison = compared(config.training.net, rounds, batch)
     comparison.save(config.figures)

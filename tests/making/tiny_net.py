@@ -34,3 +34,15 @@ SYNTHETIC_TRAINING = (
     "--eval_device_map=subtract_mean('none')",
     "--train_batch_size=8",
 )
+
+# Flags of a training of two epochs of so many steps, on the 48 images of a small data set.
+SHORT_STEPS = 3
+SHORT_TRAINING = (
+    "--train_map=decode_random_crop(24)|random_flip",
+    "--eval_map=decode_center_crop(24)",
+    "--train_batch_size=16",
+    "--eval_batch_size=16",
+    "--train_epochs=2",
+    "--log_steps=1",
+    "--replicas=cpu",
+)

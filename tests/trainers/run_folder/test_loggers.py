@@ -9,7 +9,7 @@ import pytest
 
 from base.errors import UserError
 from tests.making.datasets import write_dataset
-from tests.making.tiny_net import tiny_net
+from tests.making.tiny_net import SHORT_STEPS, SHORT_TRAINING, tiny_net
 from trainers import config
 from trainers.run_folder.loggers.logger import Logger
 from trainers.run_folder.loggers.opening import asked_for
@@ -17,18 +17,7 @@ from trainers.training import session
 from trainers.training.logbook import Logbook
 from trainers.training.validation import Score
 
-FLAGS = (
-    "--data_dir=data",
-    "--experiment=mine",
-    "--train_map=decode_random_crop(24)",
-    "--eval_map=decode_center_crop(24)",
-    "--train_batch_size=16",
-    "--eval_batch_size=16",
-    "--train_epochs=2",
-    "--log_steps=1",
-    "--replicas=cpu",
-)
-STEPS = 3  # an epoch
+FLAGS = ("--data_dir=data", "--experiment=mine", *SHORT_TRAINING)
 
 
 def module(name: str, **members) -> types.ModuleType:
@@ -132,7 +121,7 @@ def test_a_run_that_goes_on_sends_each_step_once_to_the_same_run(services, flags
     run, _ = session.train(config.parse([*flags, "--loggers=wandb"]))
     assert "logged to https://wandb.example/w1" in capsys.readouterr().out
     # As a kill leaves it after the first of two epochs, whose second had been sent.
-    for name in ("result.json", "history.json", f"checkpoints/step-{2 * STEPS:08d}.npz"):
+    for name in ("result.json", "history.json", f"checkpoints/step-{2 * SHORT_STEPS:08d}.npz"):
         (run.directory / name).unlink()
     session.train(config.parse([*flags, "--loggers=wandb,mlflow"]))
     assert [each[:2] for each in services.begun] == [
@@ -143,8 +132,8 @@ def test_a_run_that_goes_on_sends_each_step_once_to_the_same_run(services, flags
     assert services.begun[0][2]["train_epochs"] == "2.0"
     assert {each[:2] for each in services.sent} == {("wandb", "w1"), ("mlflow", "m1")}
     for logger in ("wandb", "mlflow"):  # the second has those from before it was named
-        assert services.steps(logger, "train/loss") == list(range(1, 2 * STEPS + 1))
-        assert services.steps(logger, "validation/top1") == [STEPS, 2 * STEPS]
+        assert services.steps(logger, "train/loss") == list(range(1, 2 * SHORT_STEPS + 1))
+        assert services.steps(logger, "validation/top1") == [SHORT_STEPS, 2 * SHORT_STEPS]
     assert services.ended == [("wandb", 0), ("wandb", 0), ("mlflow", "FINISHED")]
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from base.errors import UserError
 from tests.making.datasets import write_dataset
+from tests.making.tiny_net import SHORT_STEPS, SHORT_TRAINING
 from trainers import config, runs
 from trainers.run_folder import history
 from trainers.run_folder.continuing import find_interrupted
@@ -26,17 +27,7 @@ from trainers.training.validation import CenterCrop
 
 pytestmark = pytest.mark.slow(reason="most tests train a net for some steps")
 
-FLAGS = (
-    "--net=resnet10(width=4)",
-    "--train_map=decode_random_crop(24)|random_flip",
-    "--eval_map=decode_center_crop(24)",
-    "--train_batch_size=16",
-    "--eval_batch_size=16",
-    "--train_epochs=2",
-    "--log_steps=1",
-    "--replicas=cpu",
-)
-STEPS = 3  # an epoch
+FLAGS = ("--net=resnet10(width=4)", *SHORT_TRAINING)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +54,7 @@ def workspace(finished, tmp_path, monkeypatch) -> pathlib.Path:
 def interrupt(directory: pathlib.Path) -> None:
     (directory / "result.json").unlink()
     (directory / "history.json").unlink()
-    (directory / "checkpoints" / f"step-{2 * STEPS:08d}.npz").unlink()
+    (directory / "checkpoints" / f"step-{2 * SHORT_STEPS:08d}.npz").unlink()
 
 
 def again(*flags: str) -> config.TrainConfig:
@@ -151,7 +142,7 @@ def test_a_run_finds_its_data_from_another_working_directory(workspace, finished
 
 
 def test_resume_falls_back_to_an_older_checkpoint(workspace, finished, capsys):
-    damaged = workspace / "runs/mine/1/checkpoints" / f"step-{STEPS + 1:08d}.npz"
+    damaged = workspace / "runs/mine/1/checkpoints" / f"step-{SHORT_STEPS + 1:08d}.npz"
     damaged.write_bytes(b"half")
     assert read_record(workspace / "runs/mine/1").state == "broken"
     resume("mine")

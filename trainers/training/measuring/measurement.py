@@ -15,15 +15,18 @@ import tensorflow as tf
 
 import nets
 from base.errors import UserError
+from data_prep import schema
 from pipelines.config import SYNTHETIC, Phase
 from pipelines.measurement import copier
 from trainers.config import TrainConfig
 from trainers.run_folder.folder import new_run
 from trainers.training.devices.replicas import MIRRORED
 from trainers.training.loop import train_run
+from trainers.training.models import logits_only
 from trainers.training.session import opened
 from trainers.training.step import MAX_STEPS
 from trainers.training.trainer import Trainer
+from trainers.training.validation import CenterCrop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +86,39 @@ def measure(trainer: Trainer, rounds: int, seconds: float) -> list[Round]:
         with lock, contextlib.suppress(_Measured):
             train_run(trainer, run, watch=measured.after_steps)
     return measured.rounds
+
+
+def measure_evaluation(trainer: Trainer, rounds: int) -> list[tuple[float, float]]:
+    """Scores the training images, and takes the bare forward pass of as many batches.
+
+    Args:
+        trainer: of `trainer_to_measure`.
+        rounds: how many.
+
+    Returns:
+        Images per second of each round: of scoring them as an evaluation does, from records to
+        counts on all replicas, and of the forward pass of one batch in memory, on one.
+    """
+    pipeline, model = trainer.pipeline, logits_only(trainer.net.model)
+    protocol = CenterCrop(trainer.net.model, pipeline, trainer.devices, schema.TRAIN)
+    images, size = pipeline.dataset.num_records(schema.TRAIN), pipeline.config.eval_batch_size
+    batch = tf.zeros((size, *pipeline.chains(Phase.EVAL).image_size, 3))
+    forward = tf.function(lambda: model(batch, training=False), autograph=False)
+    steps = math.ceil(images / size)
+
+    def timed(work: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    rates = [
+        (
+            images / timed(protocol.evaluate),
+            steps * size / timed(lambda: [forward().numpy() for _ in range(steps)]),
+        )
+        for _ in range(rounds + 1)
+    ]
+    return rates[1:]  # the first pays for tracing
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 import nets
-from base.comparison import OURS
+from base.comparison import OURS, load
 from base.errors import UserError
 from benchmarks.training_step_peers import CHANNELS_LAST, CLASSES, CONTIGUOUS, PYTORCH_NETS, SYSTEMS
 from benchmarks.training_steps import StepPeersConfig, targets
+from pipelines.config import PipelineConfig
 from tests.conftest import assert_one_line_error, run_command
+from tests.making.datasets import write_dataset
 from tests.making.tiny_net import SYNTHETIC_TRAINING
-from trainers.benchmark import BARE, LoopBenchmarkConfig, compared, utilization
+from trainers.benchmark import BARE, BARE_FORWARD, LoopBenchmarkConfig, compared, utilization
 from trainers.config import TrainConfig
 from trainers.training.devices import gpus
 from trainers.training.devices.peaks import peak_flops
@@ -68,6 +70,9 @@ def test_what_cannot_be_measured_is_refused():
         LoopBenchmarkConfig()
     with pytest.raises(UserError, match="--rounds=0 must be at least 1"):
         LoopBenchmarkConfig(TrainConfig(net="alexnet"), rounds=0)
+    with pytest.raises(UserError, match="not those of --data=synthetic"):
+        synthetic = PipelineConfig(data="synthetic")
+        LoopBenchmarkConfig(TrainConfig(net="alexnet", pipeline=synthetic), evaluation=True)
     with pytest.raises(UserError, match="one machine is measured"):
         trainer_to_measure(TrainConfig(net="alexnet", distribution="multi_worker"))
 
@@ -130,6 +135,25 @@ def test_benchmark_prints_the_loop_beside_the_step_and_leaves_nothing(tmp_path):
     assert lines[-1].startswith("verdict: compute binds. Try: a GPU, or more cores")
     assert float(line_of(lines, "peak memory").split()[2]) > 0.1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.end_to_end
+def test_an_evaluation_is_measured_beside_its_forward_pass(tmp_path):
+    write_dataset(tmp_path / "data")
+    figures = tmp_path / "speed.jsonl"
+    done = run_command(
+        "trainers/benchmark.py",
+        "--evaluation",
+        *(f"--data_dir={tmp_path}/data", "--net=resnet10(width=8)", "--eval_batch_size=20"),
+        "--train_batch_size=20",
+        *("--train_map=decode_random_crop(32)", "--eval_map=decode_center_crop(32)"),
+        *("--rounds=2", f"--figures={figures}"),
+    )
+    (comparison,) = load(str(figures))
+    assert comparison.title == "scoring resnet10(width=8)"
+    assert [len(rates) for rates in comparison.rates.values()] == [2, 2]
+    assert comparison.ratio(BARE_FORWARD) > 0
+    assert done.stdout.splitlines()[1:] == comparison.lines()
 
 
 @pytest.mark.end_to_end
