@@ -2,9 +2,9 @@
 
     python benchmarks/commands.py
 
-On generated images, in a folder that does not stay: a data set of some hundred images, one training
-step, a checkpoint, an evaluation. What is measured is the start of a command, what it compiles, and
-one step of its work.
+In a folder that does not stay: the data set of the embedded sample, one training step, a
+checkpoint, an evaluation. What is measured is the start of a command, what it compiles, and one
+step of its work.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # In the order in which each needs what those before it have left in the folders.
 COMMANDS = {
     "train.py --help": "trainers/train.py --help",
-    "build_tfrecords.py, 605 images": "data_prep/build_tfrecords.py --data_dir={data}",
+    "build_tfrecords.py, the sample": "data_prep/build_tfrecords.py --data_dir={data}",
     "preview.py": "pipelines/preview.py --flagfile=flags/demo.cfg --data_dir={data} "
     "--output={work}/sheet.png",
     "train.py, one step": "trainers/train.py --flagfile=flags/demo.cfg --data_dir={data} "

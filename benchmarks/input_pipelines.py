@@ -63,11 +63,15 @@ def main() -> None:
     config = config_from_flags(PipelinePeersConfig)
     directory = schema.find_dataset(config.data_dir)
     manifest = schema.Manifest.load(directory)
-    peers = schema.find_dataset(config.peers_data_dir or config.data_dir)
+    peers = directory
+    if config.peers_data_dir:
+        peers = schema.find_dataset(config.peers_data_dir, flag="--peers_data_dir")
     images = manifest.num_records(schema.TRAIN)
     if schema.Manifest.load(peers).num_records(schema.TRAIN) != images:
         raise UserError(f"--peers_data_dir={peers} has other images than {directory}")
     print(f"{directory}: {images} training images")
+    if peers != directory:
+        print(f"the others read {peers}")
     print(f"batches of {config.batch_size}, {config.threads} threads, {config.rounds} rounds")
     size = manifest.settings.size
     for task, title in TASKS.items():

@@ -61,7 +61,7 @@ def processor() -> str:
     said = [name[1].strip() if name else platform.machine()]
     if model:
         said.append(f"model {model[1]}")
-    if " avx512f " in told:
+    if re.search(r"\bavx512f\b", told):
         said.append("AVX-512")
     return ", ".join([*said, f"{len(os.sched_getaffinity(0))} cores"])
 

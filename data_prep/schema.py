@@ -243,15 +243,16 @@ def shard_file(name: str, split: str, index: int, count: int) -> str:
     return f"{name}-{split}.tfrecord-{index:05d}-of-{count:05d}"
 
 
-def find_dataset(data_dir: str | os.PathLike[str]) -> epath.Path:
+def find_dataset(data_dir: str | os.PathLike[str], *, flag: str = "--data_dir") -> epath.Path:
     """The finished data set directory that `data_dir` is, or the only one that it holds.
 
-    Raises UserError where there is none, an unfinished one only, or several to choose from.
+    Raises UserError, which names the flag, where there is none, an unfinished one only, or several
+    to choose from.
     """
     root = epath.Path(data_dir).expanduser()
     if not root.is_dir():
         raise UserError(
-            f"--data_dir={root} is not a directory: name where the data set is, or build it "
+            f"{flag}={root} is not a directory: name where the data set is, or build it "
             "(build_tfrecords.py)"
         )
     if (root / DATASET_INFO_FILE).is_file():
@@ -265,8 +266,8 @@ def find_dataset(data_dir: str | os.PathLike[str]) -> epath.Path:
         return found[0]
     if found:
         listed = ", ".join(str(path) for path in found)
-        raise UserError(f"--data_dir={root} holds {len(found)} data sets ({listed}): name one")
+        raise UserError(f"{flag}={root} holds {len(found)} data sets ({listed}): name one")
     raise UserError(
-        f"--data_dir={root} holds no finished data set (no {DATASET_INFO_FILE}): "
+        f"{flag}={root} holds no finished data set (no {DATASET_INFO_FILE}): "
         "run data_prep/build_tfrecords.py, which continues where it stopped"
     )

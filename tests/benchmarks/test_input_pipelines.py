@@ -16,3 +16,9 @@ def test_peers_have_the_same_images(tmp_path):
         code=1,
     )
     assert_one_line_error(done, "--peers_data_dir=", "has other images than")
+    done = run_command(
+        "benchmarks/input_pipelines.py",
+        *(f"--data_dir={tmp_path}/ours", "--peers_data_dir=/none"),
+        code=1,
+    )
+    assert_one_line_error(done, "--peers_data_dir=/none is not a directory")

@@ -1,5 +1,8 @@
 """The document on speed has one section for each processor."""
 
+import os
+import platform
+
 import pytest
 
 from base.comparison import Comparison
@@ -39,8 +42,22 @@ def test_a_document_that_is_not_there_is_named(tmp_path):
         speed_table.keep(tmp_path / "none.md", "One", [])
 
 
-def test_the_processor_says_what_matters():
-    assert speed_table.processor().endswith("cores")
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (
+            "model\t\t: 207\nmodel name\t: A Processor\nflags\t: fpu avx2 avx512f\n",
+            "A Processor, model 207, AVX-512, ",
+        ),
+        ("model name\t: Another\nflags\t: fpu avx2\n", "Another, "),
+        ("", f"{platform.machine()}, "),
+    ],
+)
+def test_the_processor_says_what_speed_hangs_on(told, said, tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(told)
+    monkeypatch.setattr(speed_table, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
+    assert speed_table.processor() == f"{said}3 cores"
 
 
 def test_seconds_are_compared_with_nothing():
