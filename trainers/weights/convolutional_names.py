@@ -11,9 +11,7 @@ import numpy as np
 
 import nets
 from base.errors import UserError
-from trainers.weights.origin import TF, TORCH, Arrays, Names, Origin
-
-_TORCH_MEAN = (123.675, 116.28, 103.53)
+from trainers.weights.origin import TF, TORCH, TORCH_MEAN, Arrays, Names, Origin
 
 
 def _torchvision_shufflenet(net: nets.Net) -> Names:
@@ -184,11 +182,11 @@ def _without_normalization(arrays: Arrays) -> Arrays:
     Raises UserError where their images were normalised otherwise.
     """
     mean = arrays.get("normalization/mean")
-    if mean is not None and not np.allclose(255 * np.ravel(mean), _TORCH_MEAN, atol=0.1):
+    if mean is not None and not np.allclose(255 * np.ravel(mean), TORCH_MEAN, atol=0.1):
         raise UserError(
-            f"the weights' own normalisation subtracts {np.ravel(mean).tolist()}, "
-            "keras.applications' [0.485, 0.456, 0.406] of images in [0, 1]: import the weights "
-            "without that layer, and name it in the flags with --keep_device_map"
+            f"the weights' own normalisation subtracts {(255 * np.ravel(mean)).tolist()}, "
+            f"keras.applications' {list(TORCH_MEAN)}: import the weights without that layer, and "
+            "name it in the flags with --keep_device_map"
         )
     return {k: v for k, v in arrays.items() if not k.startswith("normalization/")}
 

@@ -74,7 +74,7 @@ def _of_keras_2(layer: str, group: Any) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _variables(layer: str, arrays: Sequence[np.ndarray]) -> Sequence[str]:
-    """The names of a layer's arrays, by their order."""
+    """The names of a layer's arrays, by their order. Raises ValueError where it has too many."""
     names: Sequence[str] | None = _KERNEL_VARIABLES
     if layer.startswith(_NORMALIZATION):
         names = _NORMALIZATION_VARIABLES

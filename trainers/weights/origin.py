@@ -35,5 +35,6 @@ class Origin:
 CAFFE = "to_bgr|subtract_mean((103.939, 116.779, 123.68))"
 TF = "mean_std((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))"
 # The same as torchvision's: mean .485 .456 .406, std .229 .224 .225.
-TORCH = "mean_std((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))"
+TORCH_MEAN = (123.675, 116.28, 103.53)
+TORCH = f"mean_std({TORCH_MEAN}, (58.395, 57.12, 57.375))"
 SQUEEZENET = "to_bgr|subtract_mean((104.0, 117.0, 123.0))"
