@@ -86,7 +86,7 @@ FIGURES := $(DEMO)/speed.jsonl
 bench: SOURCES = $(if $(SOURCE),--source=$(SOURCE))
 bench:
 	rm -f $(FIGURES)
-	$(BIN)/python data_prep/benchmark.py $(SOURCES) --data_dir=$(DEMO)/data --rounds=5 \
+	$(BIN)/python data_prep/benchmark.py $(SOURCES) --data_dir=$(DEMO)/data \
 	    --figures=$(FIGURES)
 	for size in 256 400; do \
 	    $(BIN)/python data_prep/build_tfrecords.py $(SOURCES) --size=$$size \

@@ -11,6 +11,8 @@ _START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # those three are D
 _START_OF_SCAN = 0xDA
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # TEM and restarts: no length follows
+_SEGMENT = struct.Struct(">BBH")  # 0xFF, the marker, the length of itself and the rest
+_FRAME = struct.Struct(">BHHB")  # what a frame begins with
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
 
 
@@ -58,47 +60,41 @@ def read(data: bytes) -> JpegHeader | None:
     """The header of a JPEG file, or None if this is none or ends before its first scan."""
     if data[:3] != b"\xff\xd8\xff":
         return None
-    position, frame = 2, None
-    jfif = exif = False
-    adobe_transform = None
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
+    position, frame, jfif, exif, adobe_transform = 2, 0, False, False, None
+    end = len(data)
+    while position + 4 <= end:
+        prefix, marker, length = _SEGMENT.unpack_from(data, position)
+        if prefix != 0xFF:
             return None
-        marker = data[position + 1]
         if marker == 0xFF or marker in _STANDALONE:
             position += 1 if marker == 0xFF else 2
             continue
-        (length,) = struct.unpack_from(">H", data, position + 2)
-        body = data[position + 4 : position + 2 + length]
-        if length < 2 or len(body) != length - 2:
+        body, position = position + 4, position + 2 + length
+        if length < 2 or position > end:
             return None
-        if marker in _START_OF_FRAME and len(body) >= 6:
-            frame = (marker, body)
-        elif marker == _APP0 and body.startswith(b"JFIF\0"):
-            jfif = True
-        elif marker == _APP1 and body.startswith(b"Exif\0"):
-            exif = True
-        elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
-            adobe_transform = body[11]
+        if marker in _START_OF_FRAME and length >= 8:
+            frame = body
+        elif marker == _APP0:
+            jfif = jfif or data.startswith(b"JFIF\0", body, position)
+        elif marker == _APP1:
+            exif = exif or data.startswith(b"Exif\0", body, position)
+        elif marker == _APP14 and length >= 14 and data.startswith(b"Adobe", body):
+            adobe_transform = data[body + 11]
         elif marker == _START_OF_SCAN:
-            break
-        position += 2 + length
-    else:
-        return None
-    return _header(frame, jfif, exif, adobe_transform) if frame else None
+            return _header(data, frame, jfif, exif, adobe_transform) if frame else None
+    return None
 
 
 def _header(
-    frame: tuple[int, bytes], jfif: bool, exif: bool, adobe_transform: int | None
+    data: bytes, frame: int, jfif: bool, exif: bool, adobe_transform: int | None
 ) -> JpegHeader:
-    marker, body = frame
-    precision, height, width, components = struct.unpack_from(">BHHB", body)
+    precision, height, width, components = _FRAME.unpack_from(data, frame)
     # libjpeg's order of belief: JFIF, then Adobe's marker, then the components' ids.
     if components != 3:
         is_ycbcr = False
     elif jfif or adobe_transform is not None:
         is_ycbcr = jfif or adobe_transform != 0
     else:
-        is_ycbcr = body[6::3][:3] != b"RGB"
-    adobe = adobe_transform is not None
+        is_ycbcr = data[frame + 6 : frame + 15 : 3] != b"RGB"
+    adobe, marker = adobe_transform is not None, data[frame - 3]
     return JpegHeader(height, width, precision, components, marker, is_ycbcr, adobe, exif)

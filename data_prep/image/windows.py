@@ -9,7 +9,7 @@ Mirroring costs nothing there: the weights are taken in the opposite order.
 import numpy as np
 
 from data_prep.image.compiled import compiled
-from data_prep.image.resample import AREA_BITS, resample_lanes
+from data_prep.image.resample import AREA_BITS, resample_pixels
 
 # The colours of a pixel, whose bytes are R, G, B and anything, and the bits of so many bytes.
 _COLOURS = np.uint32(0xFFFFFF)
@@ -32,17 +32,14 @@ def place(image, box, mirrored, result):  # type: ignore[no-untyped-def]
     if height == rows and width == columns:
         _copy(window[:, ::-1] if mirrored else window, result)
         return
-    lanes = np.empty((rows, columns), np.uint32)
+    pixels = np.empty((rows, columns), np.uint32)
     row_first, row_weights = _triangle(height, rows, False)
     column_first, column_weights = _triangle(width, columns, mirrored)
-    repeated = np.empty((len(column_weights), 4 * columns), np.uint16)
-    for tap in range(len(column_weights)):
-        for column in range(columns):
-            repeated[tap, 4 * column : 4 * column + 4] = column_weights[tap, column]
     levels = image.view(np.uint8)[top : top + height, 4 * left : 4 * (left + width)]
-    filled = lanes.view(np.uint8)
-    resample_lanes(levels, row_first, row_weights, False, column_first, repeated, False, filled)
-    _copy(lanes, result)
+    resample_pixels(
+        levels, row_first, row_weights, False, column_first, column_weights, False, pixels
+    )
+    _copy(pixels, result)
 
 
 @compiled
@@ -70,12 +67,12 @@ def _copy(window, result):  # type: ignore[no-untyped-def]
 
 @compiled
 def _triangle(source, target, mirrored):  # type: ignore[no-untyped-def]
-    """First source pixel of each output, uint64 [target], and weights, uint16 [taps, target]."""
+    """First source pixel of each output, int64 [target], and weights, uint16 [target, taps]."""
     scale = source / target
     reach = max(scale, 1.0)
     taps = min(2 * int(np.ceil(reach)) + 1, source)
-    firsts = np.empty(target, np.uint64)
-    weights = np.empty((taps, target), np.uint16)
+    firsts = np.empty(target, np.int64)
+    weights = np.empty((target, taps), np.uint16)
     for output in range(target):
         centre = (output + 0.5) * scale
         low = max(int(np.floor(centre - reach + 0.5)), 0)
@@ -93,6 +90,6 @@ def _triangle(source, target, mirrored):  # type: ignore[no-untyped-def]
             if low <= pixel < high:
                 running += max(1 - abs(pixel + 0.5 - centre) / reach, 0.0)
             now = int(np.rint(running / total * (1 << AREA_BITS)))
-            weights[tap, at] = now - before
+            weights[at, tap] = now - before
             before = now
     return firsts, weights
