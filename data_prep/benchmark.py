@@ -6,9 +6,9 @@ Ours is the whole job, from the source to finished shards with their statistics.
 the same files and converts them (imdecode, INTER_AREA, imencode), and that is all. Two do less than
 any such job could, and bound it: libjpeg-turbo decoding each image, and that and encoding the small
 image of ours, which it was given, as if resizing and statistics took no time. Every round runs each
-of them once; what is printed are medians over the rounds, start-up and a first round excluded. A small
-source is gone through several times in a round: at a job's end threads wait for the last of them,
-which among a million images is nothing, and among eight hundred was 4 % of the time.
+of them once; what is printed are medians over the rounds, start-up and a first round excluded. A
+small source is gone through several times in a round: at a job's end threads wait for the last of
+them, which is nothing among a million images, and was 4 % of the time among eight hundred.
 
 OpenCV comes with the `bench` extra (`make bench`) and is left out without it.
 """

@@ -189,7 +189,7 @@ def test_no_room_is_too_full_to_find_a_file_in():
 
 
 # Numba compiles functions of arrays, and takes no object that holds them.
-_COMPILED = {"resample_lanes"}
+_COMPILED = {"resample_pixels", "_weigh_lanes"}
 
 
 @pytest.mark.parametrize(

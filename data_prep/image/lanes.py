@@ -15,8 +15,7 @@ _NOTHING = ir.Constant(_SUMS, ir.Undefined)
 _FIRST = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
 
 
-@intrinsic  # type: ignore[misc]
-def weigh_lanes(  # type: ignore[no-untyped-def]
+def _weigh_lanes(  # type: ignore[no-untyped-def]
     _, levels, start, weights, weight, taps, begin, sums, at
 ):
     """Fills LANES sums with the weighted sum of as many levels of each tap, modulo 2^16.
@@ -49,7 +48,9 @@ def weigh_lanes(  # type: ignore[no-untyped-def]
             return builder.shuffle_vector(first, _NOTHING, _FIRST)
 
         kinds = signature.args
-        total = cgutils.alloca_once_value(builder, in_each_lane(begin))
+        total = cgutils.alloca_once_value(  # type: ignore[no-untyped-call]
+            builder, in_each_lane(begin)
+        )
         with cgutils.for_range(builder, taps) as loop:
             place = builder.add(start, builder.mul(loop.index, start.type(LANES)))
             tap = builder.load(vector(levels, kinds[0], place, _LEVELS), align=1)
@@ -62,3 +63,6 @@ def weigh_lanes(  # type: ignore[no-untyped-def]
     integer = types.intp
     kinds = (levels, integer, weights, integer, integer, types.uint16, sums, integer)
     return types.void(*kinds), generate
+
+
+weigh_lanes: Any = intrinsic(_weigh_lanes)

@@ -192,7 +192,8 @@ def _weights(source: int, target: int, start: int, count: int) -> _Weights:
     scale = source / target
     taps = min(4 if cubic else int(np.ceil(scale)) + 1, source)
     weigh = _cubic_weights if cubic else _area_weights
-    return _Weights(*weigh(source, scale, start, count, taps), cubic)
+    first, values = weigh(source, scale, start, count, taps)
+    return _Weights(first, values, cubic)
 
 
 @compiled

@@ -21,7 +21,6 @@ from data_prep.source import tar_files, zip_files
 from data_prep.source.entries import (
     CIRCLE,
     DANGLING,
-    DEFLATED,
     PLAIN,
     SPECIAL,
     UNREADABLE,

@@ -35,7 +35,7 @@ class ImageRef(NamedTuple):
         path: the file to read from.
         offset: of its first byte in bytes, or its row (`packing`).
         size: of the image's file in bytes; 0 where the source does not say before it is read.
-        packing: how it lies there: `containers.PLAIN`, `containers.DEFLATED` or `parquet.ROW`.
+        packing: how it lies there: `entries.PLAIN`, `entries.DEFLATED` or `parquet.ROW`.
     """
 
     split: str

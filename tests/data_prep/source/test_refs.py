@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.layouts import listing
-from data_prep.source import containers, official, parquet, sample
+from data_prep.source import containers, entries, official, parquet, sample
 from data_prep.source.images import ImageRef, Refs
 from tests.making import small_sources
 
@@ -26,7 +26,7 @@ references = st.builds(
     path=paths,
     offset=st.integers(0, 2**40),
     size=st.integers(0, 2**33),
-    packing=st.sampled_from([containers.PLAIN, containers.DEFLATED, parquet.ROW]),
+    packing=st.sampled_from([entries.PLAIN, entries.DEFLATED, parquet.ROW]),
 )
 
 
