@@ -115,7 +115,7 @@ def _peers(
     from data_prep.image import conversion
 
     settings = build.settings
-    done = {ref: conversion.convert(ref.read(), settings).pixels for ref in refs}
+    done = {ref: conversion.convert(ref.read(), settings).pixels for ref in set(refs)}
 
     def decode_and_encode(ref: "ImageRef") -> None:
         simplejpeg.decode_jpeg(ref.read(), strict=False)

@@ -12,7 +12,8 @@ _START_OF_SCAN = 0xDA
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # TEM and restarts: no length follows
 _SEGMENT = struct.Struct(">BBH")  # 0xFF, the marker, the length of itself and the rest
-_FRAME = struct.Struct(">BHHB")  # what a frame begins with
+_FRAME = struct.Struct(">BHHB")  # a frame's precision, height, width, number of components
+_ADOBE = 12  # bytes of Adobe's segment, the last of which is the colour transform (T.872, 6.5.3)
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
 
 
@@ -72,14 +73,14 @@ def read(data: bytes) -> JpegHeader | None:
         body, position = position + 4, position + 2 + length
         if length < 2 or position > end:
             return None
-        if marker in _START_OF_FRAME and length >= 8:
+        if marker in _START_OF_FRAME and length >= 2 + _FRAME.size:
             frame = body
         elif marker == _APP0:
             jfif = jfif or data.startswith(b"JFIF\0", body, position)
         elif marker == _APP1:
             exif = exif or data.startswith(b"Exif\0", body, position)
-        elif marker == _APP14 and length >= 14 and data.startswith(b"Adobe", body):
-            adobe_transform = data[body + 11]
+        elif marker == _APP14 and length >= 2 + _ADOBE and data.startswith(b"Adobe", body):
+            adobe_transform = data[body + _ADOBE - 1]
         elif marker == _START_OF_SCAN:
             return _header(data, frame, jfif, exif, adobe_transform) if frame else None
     return None

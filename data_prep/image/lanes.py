@@ -7,7 +7,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 16
+LANES = 16  # of 16 bits, which fill a vector of AVX2; LLVM splits them for narrower ones
 
 _LEVELS = ir.VectorType(ir.IntType(8), LANES)
 _SUMS = ir.VectorType(ir.IntType(16), LANES)
