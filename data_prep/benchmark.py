@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from base import commandline
 from base.commandline import Settings, flag
 from base.comparison import OURS, Comparison
+from base.errors import UserError
 from data_prep import schema
 from data_prep.config import SourceConfig
 
@@ -67,6 +68,10 @@ def main() -> None:
 
     source = listing.open_or_generate(config.where, schema.SPLITS, config.data_dir, print)
     refs = _regular(source.refs, config.images)
+    if not refs:
+        raise UserError(
+            f"{source.path} has no JPEG that libjpeg-turbo decodes: name another --source"
+        )
     work = tempfile.mkdtemp(prefix="benchmark")
     try:
         build = shards.ShardJob(

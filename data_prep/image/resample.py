@@ -9,7 +9,7 @@ bytes come out on every processor and with any number of threads.
 Sums are held in 16 bits, to fill the vector lanes, so the weights are multiples of 1/256, or of
 1/128 for the cubic, and each pixel has four values, R, G, B and 255, to be moved as one word. On
 photographs this takes a quarter of the time of INTER_AREA, and differs from the exact average by
-0.2 levels (measured). Numba compiles it at its first use, in some seconds, and keeps the result.
+0.2 levels (measured). Numba compiles it at its first use, in three seconds, and keeps the result.
 """
 
 import functools

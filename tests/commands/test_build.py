@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from base.comparison import load
 from data_prep import schema
+from data_prep.benchmark import TARGETS
 from data_prep.layouts import opening
 from data_prep.source import official
 from tests.conftest import ROOT
@@ -190,21 +191,28 @@ def test_mistakes_end_in_one_line(photographs, dataset, tmp_path):
 def test_the_benchmark_prints_every_contender(photographs):
     pytest.importorskip("cv2", reason="the bench extra is not installed")
     said = succeed("benchmark", f"--source={photographs}", "--images=20", "--rounds=1")
-    for words in ("20 photographs", "ours", "opencv", "target 1.2", "target 0.7", "core-minutes"):
+    targets = [f"target {target}" for target in TARGETS.values()]
+    for words in ("20 photographs", "ours", "opencv", *targets, "core-minutes"):
         assert words in said, said
 
 
-def test_the_benchmark_leaves_out_what_is_not_installed(photographs, tmp_path, monkeypatch):
+def test_the_benchmark_leaves_out_what_is_not_installed(tmp_path, monkeypatch):
     (tmp_path / "cv2.py").write_text("raise ImportError('hidden', name='cv2')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    figures = tmp_path / "speed.jsonl"
-    flags = (f"--source={photographs}", "--images=20", "--rounds=1", f"--figures={figures}")
-    said = succeed("benchmark", *flags)
+    source, figures = small_sources.folders(tmp_path / "source"), tmp_path / "speed.jsonl"
+    images = list(source.rglob("*.JPEG"))
+    several = 3 * len(images) + 1  # a small source is gone through again
+    flags = (f"--images={several}", "--rounds=1", f"--figures={figures}")
+    said = succeed("benchmark", f"--source={source}", *flags)
+    assert f"{several} photographs" in said
     assert "left out: opencv (cv2 is missing" in said
     (comparison,) = load(str(figures))
     assert comparison.left_out.keys() == {"opencv"}
     assert comparison.rates.keys() > {"ours", "bare decoding"}
     assert all(rate > 0 for rates in comparison.rates.values() for rate in rates)
+    for image in images:
+        image.write_bytes(b"no image")
+    assert "has no JPEG" in fail("benchmark", f"--source={source}")
 
 
 @pytest.mark.parametrize("command", ["build_tfrecords", "check_source", "verify_tfrecords"])
